@@ -1,0 +1,86 @@
+/*
+ * The live folder: the plain lakehouse that scripts and data jobs see without tvfs.
+ *
+ * The store remembers per live folder which commit it was last synced to ("base"), and what it saw
+ * of each file (size, mtime, ctime, inode -> blob), so that unchanged files are not read again. A
+ * remembered file counts as unchanged only when its times are older than the moment it was looked at
+ * by more than the clock's grain (git's racy rule).
+ *
+ * import: base -> live folder is "ours", merged with the ref (publish.h): it never undoes what was
+ * published in between. What is promised for a file is "not changed while it was read": it is
+ * stat'ed before and after on the same descriptor; files younger than the settle time are looked at
+ * again after it has passed. sync: base -> ref is applied to the live folder, and refuses to
+ * overwrite local changes. Both can be killed at any point and repeated.
+ */
+#ifndef TV_STORE_WORKTREE_H
+#define TV_STORE_WORKTREE_H
+
+#include "store/base/progress.h"
+#include "store/diff.h"
+#include "store/publish.h"
+
+struct tv_worktree {
+	uint8_t id[16];	     /* from the real path */
+	char *path;	     /* absolute, real; owned */
+	int dirfd;	     /* owned */
+	bool has_base;	     /* false: never synced */
+	struct tv_sha base;
+};
+
+/* Opens a live folder. -ENOENT, -ENOTDIR; -EOPNOTSUPP when it is a tvfs view (FUSE, or the
+ * user.tvfs.* attributes answer). */
+int tv_worktree_open(struct tv_store *s, const char *path, struct tv_worktree *out,
+		     struct tv_err *err);
+void tv_worktree_close(struct tv_worktree *w);
+
+struct tv_import {
+	const char *ref;
+	const char *const *paths; /* normalised, inside the folder; n_paths 0: everything */
+	size_t n_paths;
+	const char *const *ignore; /* patterns (tv_path_matches); ignored names are left alone */
+	size_t n_ignore;
+	int64_t settle_ns; /* files younger than this are looked at twice */
+	bool force;	   /* import empty or footerless Parquet and unparsable JSON all the same */
+	const char *author, *message, *trace_id;
+	int (*gate)(void *arg, const struct tv_node_source *nodes, const struct tv_entry *merged,
+		    struct tv_err *err);
+	void *gate_arg;
+	const struct tv_progress *progress;
+};
+
+/* Imports and publishes. An import without any change returns unchanged = true and makes no commit.
+ * -TV_E_CONFLICT; -TV_E_GATE for files refused (refused is filled, nothing is published);
+ * -EINVAL special files, reserved names; -EBUSY a file kept changing while it was read. */
+struct tv_refused {
+	struct tv_refused_file {
+		char *path, *reason;
+	} *files;
+	size_t len;
+};
+void tv_refused_free(struct tv_refused *r);
+int tv_worktree_import(struct tv_store *s, struct tv_worktree *w, const struct tv_import *how,
+		       struct tv_published *out, struct tv_conflicts *conflicts,
+		       struct tv_refused *refused, struct tv_err *err);
+
+/* What the live folder has changed since its base (no blob is stored), in tree order. */
+int tv_worktree_changes(struct tv_store *s, struct tv_worktree *w, const struct tv_import *how,
+			int (*visit)(void *arg, const struct tv_diff_item *item,
+				     struct tv_err *err),
+			void *arg, struct tv_err *err);
+
+/* Brings the live folder to a commit. -TV_E_CONFLICT (conflicts filled, nothing changed) when a path
+ * to be changed was changed locally; with `force` local changes are overwritten. */
+struct tv_sync {
+	const char *const *ignore;
+	size_t n_ignore;
+	bool force;
+	const struct tv_progress *progress;
+	/* Told each path as it is changed. Nullable. */
+	void (*changed)(void *arg, const char *path, enum tv_change change);
+	void *arg;
+};
+int tv_worktree_sync(struct tv_store *s, struct tv_worktree *w, const struct tv_sha *commit,
+		     const struct tv_sync *how, struct tv_conflicts *conflicts,
+		     struct tv_err *err);
+
+#endif
