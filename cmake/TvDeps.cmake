@@ -1,0 +1,36 @@
+# Libraries the project stands on. libfuse is the private static build that ./dev makes where the
+# system's is older than 3.17; a private build is taken from its files, never through pkg-config,
+# so that the two cannot be mixed up.
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(LMDB REQUIRED IMPORTED_TARGET lmdb)
+pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
+pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
+if(BUILD_TESTING)
+	pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+endif()
+
+add_library(tv_libfuse INTERFACE)
+set(private_fuse ${TVFS_LIBFUSE_PREFIX}/lib/libfuse3.a)
+if(TVFS_LIBFUSE STREQUAL "auto" AND EXISTS ${private_fuse})
+	file(STRINGS ${TVFS_LIBFUSE_PREFIX}/lib/pkgconfig/fuse3.pc version REGEX "^Version:")
+	string(REGEX REPLACE "^Version: *" "" TVFS_LIBFUSE_VERSION "${version}")
+	target_include_directories(tv_libfuse SYSTEM INTERFACE ${TVFS_LIBFUSE_PREFIX}/include/fuse3)
+	target_link_libraries(tv_libfuse INTERFACE ${private_fuse} Threads::Threads ${CMAKE_DL_LIBS})
+	set(where "private, static")
+else()
+	pkg_check_modules(FUSE3 REQUIRED IMPORTED_TARGET fuse3)
+	set(TVFS_LIBFUSE_VERSION ${FUSE3_VERSION})
+	target_link_libraries(tv_libfuse INTERFACE PkgConfig::FUSE3 Threads::Threads)
+	set(where "the system's")
+endif()
+
+set(passthrough 0)
+if(TVFS_PASSTHROUGH AND TVFS_LIBFUSE_VERSION VERSION_GREATER_EQUAL 3.17)
+	set(passthrough 1)
+endif()
+target_compile_definitions(tv_flags INTERFACE TV_HAVE_FUSE_PASSTHROUGH=${passthrough})
+message(STATUS "libfuse ${TVFS_LIBFUSE_VERSION} (${where}), passthrough: ${passthrough}")
