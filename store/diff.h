@@ -24,7 +24,12 @@ struct tv_diff_item {
 			   * and empty directories that come or go */
 
 /* Calls visit for each difference, in the order of tv_tree_walk. When a directory is added or
- * removed, everything below it is reported. A non-zero return of visit ends and is returned. */
+ * removed, everything below it is reported. A directory that both sides have is never TV_CHANGED:
+ * what changed in it is reported, and itself as TV_TOUCHED (with both flags). A file that became a
+ * directory, or the other way round, is one TV_CHANGED, whatever the flags, and what is below
+ * follows. The two roots themselves are not reported. With both flags the items, applied with
+ * tv_tree_edit (the address of a directory set to zero), turn a into b. A non-zero return of visit
+ * ends and is returned. -ENOTDIR when a root is not a directory. */
 int tv_tree_diff(const struct tv_node_source *src, const struct tv_entry *a,
 		 const struct tv_entry *b, unsigned flags,
 		 int (*visit)(void *arg, const struct tv_diff_item *item, struct tv_err *err),

@@ -11,7 +11,7 @@
 
 #include "store/tree.h"
 
-/* Paths, sorted and unique; free with tv_merge_conflicts_free. */
+/* Paths, sorted and unique; free with tv_conflicts_free. */
 struct tv_conflicts {
 	char **paths;
 	size_t len;

@@ -68,6 +68,7 @@ struct tv_ref_entry {
 	uint64_t files; /* 1 a file or symlink, tv_entry.files a dir, summed */
 };
 
+/* UINT_MAX when out of memory. */
 unsigned tv_name_rank(const char *name, size_t n);
 
 struct tv_node;
@@ -86,6 +87,8 @@ uint32_t tv_node_len(const struct tv_node *node); /* entries or references in th
 const struct tv_addr *tv_node_addr(const struct tv_node *node);
 const struct tv_sha *tv_node_sha(const struct tv_node *node);
 size_t tv_node_bytes(const struct tv_node *node, const void **bytes); /* the encoded form */
+/* The reference that a parent holds: both digests, and the sums of what this node's records say. */
+const struct tv_ref_entry *tv_node_self(const struct tv_node *node);
 
 /* Name of entry i (level 0), or last name below reference i. Not NUL-terminated. */
 const char *tv_node_name(const struct tv_node *node, uint32_t i, size_t *n);
@@ -95,7 +98,9 @@ void tv_node_child(const struct tv_node *node, uint32_t i, struct tv_ref_entry *
 /* Index of the first name >= the given one; tv_node_len() when there is none. */
 uint32_t tv_node_search(const struct tv_node *node, const char *name, size_t n);
 
-/* Encoding: collect entries or references in order, then finish into a decoded node. */
+/* Encoding: collect entries or references in order, then finish into a decoded node. What
+ * tv_node_decode would reject is -EINVAL and leaves the builder as it was; after any other error it
+ * can only be freed. A sum over 2^63-1 is -EOVERFLOW, a node over 4 GiB -EFBIG. */
 struct tv_node_builder;
 int tv_node_builder_new(unsigned level, struct tv_node_builder **out, struct tv_err *err);
 void tv_node_builder_free(struct tv_node_builder *b);
@@ -104,6 +109,8 @@ int tv_node_builder_entry(struct tv_node_builder *b, const char *name, size_t n,
 			  const struct tv_entry *e, struct tv_err *err);
 int tv_node_builder_child(struct tv_node_builder *b, const char *last_name, size_t n,
 			  const struct tv_ref_entry *r, struct tv_err *err);
+/* True when the last name added ends the node, so that nothing more may be added. */
+bool tv_node_builder_ends(const struct tv_node_builder *b);
 /* Makes the node (and, when `self` is not NULL, the reference its parent will hold) and empties
  * the builder. */
 int tv_node_builder_finish(struct tv_node_builder *b, struct tv_node **out,

@@ -16,13 +16,14 @@ struct tv_node_source {
 	void *arg;
 };
 
-/* New nodes, unique by address, over a base source. Use `source` to read both. */
+/* New nodes, unique by address, over a base source (borrowed; NULL: none). Use tv_node_batch_source
+ * to read both. */
 struct tv_node_batch;
 int tv_node_batch_new(const struct tv_node_source *base, struct tv_node_batch **out,
 		      struct tv_err *err);
 void tv_node_batch_free(struct tv_node_batch *b);
 const struct tv_node_source *tv_node_batch_source(const struct tv_node_batch *b);
-/* Adds a node (takes its own reference). */
+/* Adds a node (takes its own reference). -EEXIST when another node has the same address. */
 int tv_node_batch_add(struct tv_node_batch *b, struct tv_node *node, struct tv_err *err);
 /* The nodes reachable from the new root that are in the batch, in no particular order; nodes that
  * an intermediate edit made and a later one replaced are left out. visit's non-zero return ends. */
@@ -33,6 +34,10 @@ int tv_node_batch_each(const struct tv_node_batch *b, const struct tv_addr *root
 /* The root entry of an empty directory (kind TV_DIR, mode 0755, mtime 0); its node is put in the
  * batch. */
 int tv_tree_empty(struct tv_node_batch *b, struct tv_entry *root, struct tv_err *err);
+
+/* Compares two normalised paths in the order of tv_tree_walk: by names, not by bytes, so that what
+ * is below a directory stands right behind it ("a", "a/b", "a.b"). <0, 0, >0. */
+int tv_tree_path_cmp(const char *a, const char *b);
 
 /* Looks a name up in one directory. -ENOENT. A symlink's e->target is only valid while *node is
  * held: pass node when it is needed (unref afterwards), NULL otherwise (target is NULL then). */
@@ -50,7 +55,7 @@ struct tv_dir_cursor {
 		struct tv_node *node;
 		uint32_t at;
 	} stack[TV_LEVEL_MAX + 1];
-	int depth; /* index of the level-0 node in stack; -1 when closed */
+	int depth; /* index of the level-0 node in stack; -1 when closed, also by a failure */
 	uint64_t position; /* ordinal number of the current entry */
 };
 
@@ -83,7 +88,10 @@ struct tv_edit {
  * empty when absent (what was a file gives way); with an address the whole sub-tree is replaced by
  * it. A removal comes before sets below the same path. Directory sizes and counts are kept right.
  * A directory's own mtime changes only by an edit that sets it. *out is the new root entry with the
- * old root's mode and mtime; new nodes are in the batch. Names beginning with ".wh." are -EINVAL.
+ * old root's mode and mtime; new nodes are in the batch. A set below what was a file turns it into a
+ * directory; a set below what the same call sets as a file is -ENOTDIR. -EINVAL: a path that is not
+ * normalised, a name beginning with ".wh.", an entry that no node may hold (see tv_entry: a symlink
+ * needs its size and hash). Size, files and hash of a directory that is set are taken from its node.
  */
 int tv_tree_edit(struct tv_node_batch *b, const struct tv_entry *root, const struct tv_edit *edits,
 		 size_t n, struct tv_entry *out, struct tv_err *err);

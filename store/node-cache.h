@@ -1,0 +1,25 @@
+/*
+ * A bounded cache of decoded tree nodes, by address. Nodes are immutable, so nothing ever has to be
+ * invalidated. Thread-safe: keys are spread over shards with a lock and an LRU list each.
+ */
+#ifndef TV_STORE_NODE_CACHE_H
+#define TV_STORE_NODE_CACHE_H
+
+#include "store/node.h"
+
+struct tv_node_cache;
+
+int tv_node_cache_new(size_t max_bytes, struct tv_node_cache **out, struct tv_err *err);
+void tv_node_cache_free(struct tv_node_cache *c); /* NULL is fine */
+
+/* A reference of the caller's own, or NULL. */
+struct tv_node *tv_node_cache_get(struct tv_node_cache *c, const struct tv_addr *addr);
+
+/* Keeps a reference of its own; drops the least recently used ones above the bound. A node that
+ * there is no memory for is not kept. */
+void tv_node_cache_put(struct tv_node_cache *c, struct tv_node *node);
+
+/* Bytes held now, for stats and tests. */
+size_t tv_node_cache_bytes(struct tv_node_cache *c);
+
+#endif
