@@ -39,8 +39,8 @@ int tv_blobs_add_fd(struct tv_blobs *b, int fd, struct tv_blob *out, struct tv_b
 int tv_blobs_add_bytes(struct tv_blobs *b, const void *bytes, size_t n, struct tv_blob *out,
 		       struct tv_err *err);
 
-/* Notes that the commit relies on a stored blob. 1 when it is there (and not condemned), 0 when it
- * is not: then add it. Thread-safe. */
+/* Notes that the commit relies on a stored blob. 1 when it is there (not condemned, its file in its
+ * full length), 0 when it is not: then add it. Thread-safe. */
 int tv_blobs_rely(struct tv_blobs *b, const struct tv_addr *addr, struct tv_err *err);
 
 /* Makes all added blobs durable and visible under their addresses. Once; after an error the batch
@@ -74,6 +74,10 @@ int tv_blob_row_get(struct tv_kv_txn *t, const struct tv_addr *addr, struct tv_b
 int tv_blob_row_put(struct tv_kv_txn *t, const struct tv_addr *addr, const struct tv_blob_row *row,
 		    struct tv_err *err);
 int tv_blob_row_decode(struct tv_bytes value, struct tv_blob_row *out, struct tv_err *err);
+
+/* True when a name in .tvfs/tmp/ ("<pid>.<start ticks>.<random>") belongs to a process that is gone,
+ * or is no such name: gc may remove the file. */
+bool tv_blob_temp_stale(const char *name);
 
 /* The gc epoch: bumped by gc in each transaction that removes files. */
 int tv_gc_epoch_get(struct tv_kv_txn *t, uint64_t *epoch, struct tv_err *err);

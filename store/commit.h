@@ -42,6 +42,13 @@ int tv_commit_put(struct tv_store *s, struct tv_kv_txn *t, const struct tv_node_
 int tv_commit_del(struct tv_store *s, struct tv_kv_txn *t, const struct tv_sha *id,
 		  struct tv_err *err);
 
+/* Shallow history. A commit whose parent has no row ends the history there: on purpose when that
+ * parent's id is marked (tv_forget, partial pulls mark it in the transaction that removes or leaves
+ * out the row), else the store is damaged. A mark for a commit that has a row means nothing. */
+int tv_commit_shallow_mark_in(struct tv_kv_txn *t, const struct tv_sha *parent, struct tv_err *err);
+int tv_commit_shallow_is_in(struct tv_kv_txn *t, const struct tv_sha *parent,
+			    struct tv_err *err); /* 1, 0, -errno */
+
 /* Newest commit with this foundation hash. -ENOENT. */
 int tv_commit_of_foundation(struct tv_store *s, const struct tv_sha *foundation,
 			    struct tv_sha *id, struct tv_err *err);

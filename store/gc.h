@@ -22,13 +22,23 @@ struct tv_gc_figures {
 	uint64_t kept_commits, kept_nodes, kept_blobs, kept_bytes;
 };
 
-/* -TV_E_LOCKED when another gc runs. */
+/* -TV_E_LOCKED when another gc or forget runs. -TV_E_DAMAGED when something needed cannot be read:
+ * then nothing was deleted, or what was is not needed. */
 int tv_gc(struct tv_store *s, const struct tv_gc *how, struct tv_gc_figures *out,
 	  struct tv_err *err);
 
-/* Forgets old commits of a ref's history and old runs by rules; gc then frees them. A branch keeps
- * its newest commits; the oldest kept commit's parents become unreachable ("shallow"): recorded, so
- * that log and fsck know the history ends there on purpose. */
+/*
+ * Forgets old commits of a ref's history, or old runs, by rules; gc then frees what only they kept.
+ * What any rule keeps stays; the newest commit always does, and so do live runs.
+ *
+ * A branch's history is cut behind what is kept: the parents that are not lose their rows and are
+ * recorded as shallow, so that log and fsck know that history ends there on purpose. Commits that other
+ * branches have in their history stay, as do those that tags, leases, run records and live folders name
+ * (they, not what lies behind them): keep_tagged changes nothing for commits but counts as a rule;
+ * of runs it keeps those whose commit has a tag. A run's age is that of its end, else of its start.
+ * visit is told each commit id or run id that goes (or would go: dry_run).
+ * -EINVAL without any rule; -TV_E_LOCKED while gc runs.
+ */
 struct tv_forget {
 	bool runs;	    /* forget runs, else commits */
 	const char *ref;    /* which ref's commits */

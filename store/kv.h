@@ -7,6 +7,9 @@
  * what they keep. Writers queue on LMDB's own lock. A committed write transaction is durable.
  * The map grows by itself: tv_kv_write re-runs its body after growing, so bodies must have no
  * effect outside the transaction that they could not repeat. Stale readers are cleared.
+ * A body uses its own transaction. A tv_kv_read that a body nevertheless reaches (through a node
+ * source) joins the transaction of its thread, so it sees what that has written; a tv_kv_write
+ * there is -EDEADLK. Bodies never wait for another thread or process.
  * An environment must not be used after fork().
  */
 #ifndef TV_STORE_KV_H
@@ -32,7 +35,8 @@ enum tv_table {
 	TV_T_RUN_BY_FOUNDATION, /* foundation hash ++ run id -> nothing */
 	TV_T_WORKTREES, /* worktree id -> worktree row */
 	TV_T_IMPORT,	/* worktree id ++ folder hash ++ name -> import cache row */
-	TV_T_PATHS,	/* path hash ++ sequence (be64) -> path version row */
+	TV_T_PATHS,	/* path hash ++ sequence (be64) -> path version row; sequence (be64) ++ chunk
+			 * (be32) -> path hashes of that commit's rows */
 	TV_T_COUNT
 };
 
@@ -49,9 +53,15 @@ static inline struct tv_bytes tv_bytes(const void *data, size_t len)
 	return (struct tv_bytes){ data, len };
 }
 
-/* Opens the environment in folder `path` (made by tv_kv_create). `max_bytes` 0 = no bound of our
- * own. -TV_E_DAMAGED when LMDB finds its file invalid. */
+/* Makes the environment in folder `path` (made when absent: 0700, or 02770 when mode has group
+ * bits) with its tables, all durable. mode: of the data and lock files, whatever the umask is. */
 int tv_kv_create(const char *path, unsigned mode, struct tv_err *err);
+/* The same with another initial size of the map: for tests of its growth. */
+int tv_kv_create_sized(const char *path, unsigned mode, size_t map_bytes, struct tv_err *err);
+
+/* Opens it. A second open in one process shares the first one's environment (LMDB's locks belong to
+ * the process): close as often as open. -TV_E_DAMAGED when the data file is missing, cut or not
+ * LMDB's; -TV_E_VERSION; -EROFS or -EACCES when its lock file cannot be written. */
 int tv_kv_open(const char *path, unsigned mode, struct tv_kv **out, struct tv_err *err);
 void tv_kv_close(struct tv_kv *kv);
 
@@ -60,7 +70,8 @@ int tv_kv_read(struct tv_kv *kv, int (*body)(struct tv_kv_txn *t, void *arg, str
 	       void *arg, struct tv_err *err);
 
 /* Runs body in the write transaction: commits (durably) when it returns 0, else aborts and returns
- * its value. Body may run more than once (map growth). */
+ * its value. Body may run more than once (map growth). When the commit itself fails nothing of it
+ * is visible, and no further write is taken from this handle (-EIO): a failed sync is not retried. */
 int tv_kv_write(struct tv_kv *kv, int (*body)(struct tv_kv_txn *t, void *arg, struct tv_err *err),
 		void *arg, struct tv_err *err);
 

@@ -19,16 +19,24 @@
 #include "store/diff.h"
 #include "store/publish.h"
 
+/*
+ * The base is a tree, not a commit: an import that was merged with others' work leaves the folder at
+ * "ours", which no commit holds. `base_root` is that tree (a gc root of its own), `base` the commit
+ * that holds what was imported or synced last; they are the same tree unless others had published
+ * in between, and then a sync brings the rest. A partial import moves the base at its paths only.
+ */
 struct tv_worktree {
 	uint8_t id[16];	     /* from the real path */
 	char *path;	     /* absolute, real; owned */
 	int dirfd;	     /* owned */
 	bool has_base;	     /* false: never synced */
 	struct tv_sha base;
+	struct tv_entry base_root;
 };
 
-/* Opens a live folder. -ENOENT, -ENOTDIR; -EOPNOTSUPP when it is a tvfs view (FUSE, or the
- * user.tvfs.* attributes answer). */
+/* Opens a live folder; the fields about its base are as recorded now, and each call below looks at
+ * the record anew. -ENOENT, -ENOTDIR; -EOPNOTSUPP when it is a tvfs view (FUSE, and the
+ * user.tvfs.foundation attribute answers): what was written there is published by `run --publish`. */
 int tv_worktree_open(struct tv_store *s, const char *path, struct tv_worktree *out,
 		     struct tv_err *err);
 void tv_worktree_close(struct tv_worktree *w);
@@ -50,7 +58,9 @@ struct tv_import {
 
 /* Imports and publishes. An import without any change returns unchanged = true and makes no commit.
  * -TV_E_CONFLICT; -TV_E_GATE for files refused (refused is filled, nothing is published);
- * -EINVAL special files, reserved names; -EBUSY a file kept changing while it was read. */
+ * -EINVAL special files, reserved names, mount points; -ENOENT a path that is neither in the folder nor
+ * in its base; -EBUSY a file kept changing while it was read. Folder times alone are no change: they
+ * ride along with the next one. */
 struct tv_refused {
 	struct tv_refused_file {
 		char *path, *reason;
@@ -58,6 +68,8 @@ struct tv_refused {
 	size_t len;
 };
 void tv_refused_free(struct tv_refused *r);
+/* At most one sync of a folder runs at a time, and no import beside it: both wait up to 30 s for the
+ * other, then -TV_E_LOCKED. Any number of imports may run side by side. */
 int tv_worktree_import(struct tv_store *s, struct tv_worktree *w, const struct tv_import *how,
 		       struct tv_published *out, struct tv_conflicts *conflicts,
 		       struct tv_refused *refused, struct tv_err *err);
@@ -69,7 +81,9 @@ int tv_worktree_changes(struct tv_store *s, struct tv_worktree *w, const struct 
 			void *arg, struct tv_err *err);
 
 /* Brings the live folder to a commit. -TV_E_CONFLICT (conflicts filled, nothing changed) when a path
- * to be changed was changed locally; with `force` local changes are overwritten. */
+ * to be changed was changed locally; with `force` local changes are overwritten. Local changes to
+ * other paths stay, and stay changes. A folder that the commit no longer has goes when it is empty.
+ * -EBUSY: a file was changed under the sync's hands: what was done stays, repeat it. */
 struct tv_sync {
 	const char *const *ignore;
 	size_t n_ignore;

@@ -1,0 +1,540 @@
+#include "store/scan.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/base/cleanup.h"
+#include "store/base/path.h"
+#include "store/listing.h"
+#include "store/store.h"
+
+/* A folder that waits for its turn. Folders are opened by path when their turn comes, so that a
+ * deep tree does not hold a descriptor a level. */
+struct folder {
+	char *path; /* owned */
+	bool in_base;
+	struct tv_addr base;
+};
+
+/* What a scan needs while it runs. */
+struct walk {
+	struct tv_scan *scan;
+	uint64_t dev; /* of the live folder */
+	uint64_t looked; /* names, for progress */
+	struct folder *todo; /* a stack */
+	size_t len, cap;
+	struct tv_listing names;
+	struct tv_cache_reader rows;
+};
+
+bool tv_scan_ignored(const char *const *ignore, size_t n_ignore, const char *path)
+{
+	const char *name = tv_path_base(path);
+	if (strncmp(name, TV_SYNC_TEMP, strlen(TV_SYNC_TEMP)) == 0 ||
+	    strcmp(name, TV_STORE_FOLDER) == 0)
+		return true;
+	for (size_t i = 0; i < n_ignore; i++)
+		if (tv_path_matches(ignore[i], path))
+			return true;
+	return false;
+}
+
+static void item_free(struct tv_scan_item *item)
+{
+	free(item->path);
+	free((char *)item->entry.target);
+}
+
+void tv_scan_free(struct tv_scan *scan)
+{
+	for (size_t i = 0; i < scan->len; i++)
+		item_free(&scan->items[i]);
+	free(scan->items);
+	tv_buf_free(&scan->stale);
+	scan->items = NULL;
+	scan->len = scan->cap = 0;
+}
+
+/* Adds an item; takes path over, also when it fails. */
+static int add_item(struct tv_scan *scan, char *path, enum tv_scan_kind what, bool in_base,
+		    struct tv_scan_item **out, struct tv_err *err)
+{
+	if (scan->len == scan->cap) {
+		size_t cap = scan->cap ? scan->cap * 2 : 64;
+		void *grown = reallocarray(scan->items, cap, sizeof(*scan->items));
+		if (!grown) {
+			free(path);
+			return tv_err_nomem(err);
+		}
+		scan->items = grown;
+		scan->cap = cap;
+	}
+	*out = &scan->items[scan->len++];
+	**out = (struct tv_scan_item){ .path = path, .what = what, .in_base = in_base };
+	return 0;
+}
+
+static int push_folder(struct walk *w, const char *path, const struct tv_entry *base,
+		       struct tv_err *err)
+{
+	if (w->len == w->cap) {
+		size_t cap = w->cap ? w->cap * 2 : 64;
+		void *grown = reallocarray(w->todo, cap, sizeof(*w->todo));
+		if (!grown)
+			return tv_err_nomem(err);
+		w->todo = grown;
+		w->cap = cap;
+	}
+	struct folder f = { .path = strdup(path) };
+	if (!f.path)
+		return tv_err_nomem(err);
+	if (base && base->kind == TV_DIR) {
+		f.in_base = true;
+		f.base = base->addr;
+	}
+	w->todo[w->len++] = f;
+	return 0;
+}
+
+/* Notes that the row of a path has no file any more. */
+static void add_stale(struct tv_scan *scan, const char *path)
+{
+	uint8_t key[TV_CACHE_KEY_MAX];
+	size_t n = tv_cache_key(scan->worktree, path, key);
+	tv_buf_add_le16(&scan->stale, (uint16_t)n);
+	tv_buf_add(&scan->stale, key, n);
+}
+
+struct stale_walk {
+	struct tv_scan *scan;
+	const char *top;
+};
+
+static int stale_visit(void *arg, const char *path, const struct tv_entry *e, struct tv_err *err)
+{
+	const struct stale_walk *s = arg;
+	if (e->kind != TV_FILE)
+		return 0;
+	tv_autofree char *whole = tv_path_join(s->top, path);
+	if (!whole)
+		return tv_err_nomem(err);
+	add_stale(s->scan, whole);
+	return 0;
+}
+
+/* What stands in the tree at path has gone from the folder (or is no folder any more). */
+static int forget_rows(struct tv_scan *scan, const char *path, const struct tv_entry *base,
+		       struct tv_err *err)
+{
+	struct stale_walk s = { .scan = scan, .top = path };
+	if (base->kind == TV_FILE)
+		add_stale(scan, path);
+	if (base->kind != TV_DIR)
+		return 0;
+	return tv_tree_walk(scan->nodes, base, stale_visit, &s, err);
+}
+
+static int add_removal(struct tv_scan *scan, char *path, const struct tv_entry *base,
+		       struct tv_err *err)
+{
+	struct tv_scan_item *item = NULL;
+	int res = add_item(scan, path, TV_SCAN_REMOVE, true, &item, err);
+	return res < 0 ? res : forget_rows(scan, item->path, base, err);
+}
+
+/* A folder: its mode and mtime are entries of the tree, its contents wait for their turn. */
+static int take_folder(struct walk *w, char *path, const struct tv_seen *seen,
+		       const struct tv_entry *base, struct tv_err *err)
+{
+	bool known = base && base->kind == TV_DIR;
+	struct tv_scan_item *item = NULL;
+	int res = push_folder(w, path, base, err);
+	if (res < 0 || (known && base->mode == seen->mode && base->mtime_ns == seen->mtime_ns)) {
+		free(path);
+		return res;
+	}
+	bool only_time = known && base->mode == seen->mode;
+	res = add_item(w->scan, path, only_time ? TV_SCAN_TIME : TV_SCAN_SET, base, &item, err);
+	if (res < 0)
+		return res;
+	item->entry = (struct tv_entry){
+		.kind = TV_DIR, .mode = seen->mode, .mtime_ns = seen->mtime_ns
+	};
+	return 0;
+}
+
+static int take_symlink(struct walk *w, int dirfd, char *path, const struct tv_seen *seen,
+			const struct tv_entry *base, struct tv_err *err)
+{
+	tv_autofree char *owned = path;
+	char target[TV_PATH_MAX];
+	struct tv_scan_item *item = NULL;
+	struct tv_entry e = { .kind = TV_SYMLINK, .mode = 0777, .mtime_ns = seen->mtime_ns };
+
+	ssize_t n = readlinkat(dirfd, tv_path_base(path), target, sizeof(target));
+	if (n <= 0 || n == sizeof(target))
+		return tv_err_sys(err, n < 0 ? -errno : -ENAMETOOLONG, "cannot read the link '%s'",
+				  path);
+	e.size = (uint64_t)n;
+	int res = tv_sha_of(target, (size_t)n, &e.sha, err);
+	if (res < 0 || (base && tv_entry_same(base, &e)))
+		return res;
+	char *copy = strndup(target, (size_t)n);
+	if (!copy)
+		return tv_err_nomem(err);
+	res = add_item(w->scan, tv_steal_ptr(&owned), TV_SCAN_SET, base, &item, err);
+	if (res < 0) {
+		free(copy);
+		return res;
+	}
+	item->entry = e;
+	item->entry.target = copy;
+	return 0;
+}
+
+/* A file that is not what the tree and the cache say together. */
+static int take_file(struct walk *w, char *path, const struct tv_seen *seen,
+		     const struct tv_cache_row *row, const struct tv_entry *base,
+		     struct tv_err *err)
+{
+	struct tv_scan_item *item = NULL;
+	int res = add_item(w->scan, path, row ? TV_SCAN_SET : TV_SCAN_READ, base, &item, err);
+	if (res < 0)
+		return res;
+	item->seen = *seen;
+	item->entry = (struct tv_entry){
+		.kind = TV_FILE, .mode = seen->mode, .mtime_ns = seen->mtime_ns, .size = seen->size
+	};
+	if (row) {
+		item->entry.addr = row->addr;
+		item->entry.sha = row->sha;
+	}
+	return 0;
+}
+
+/* True when the file is exactly what the tree holds: the case that a scan is made of. */
+static bool unchanged(const struct tv_seen *seen, const struct tv_cache_row *row,
+		      const struct tv_entry *base)
+{
+	return base && row && base->kind == TV_FILE && base->mode == seen->mode &&
+	       base->mtime_ns == seen->mtime_ns && base->size == seen->size &&
+	       tv_addr_eq(&base->addr, &row->addr) && tv_sha_eq(&base->sha, &row->sha);
+}
+
+/* Looks at one name that is there. base and row are what the tree and the cache know, or NULL. */
+static int take(struct walk *w, int dirfd, const char *folder, const char *name, size_t n,
+		const struct tv_entry *base, struct tv_bytes row_bytes, struct tv_err *err)
+{
+	struct tv_seen seen;
+	struct tv_cache_row row;
+	bool have_row = false;
+
+	int res = tv_beneath_stat(dirfd, name, w->dev, &seen);
+	if (res == 0 && seen.kind == TV_FILE) {
+		w->scan->files++;
+		have_row = row_bytes.len && tv_cache_row_decode(row_bytes, &row) &&
+			   tv_cache_row_holds(&row, &seen);
+		if (have_row && !seen.mount_point && unchanged(&seen, &row, base))
+			return 0;
+	}
+	tv_autofree char *path = tv_path_join(folder, name);
+	if (!path)
+		return tv_err_nomem(err);
+	if (tv_scan_ignored(w->scan->ignore, w->scan->n_ignore, path))
+		return 0;
+	if (res == -ENOENT) /* it went between listing and stat */
+		return base ? add_removal(w->scan, tv_steal_ptr(&path), base, err) : 0;
+	if (res < 0)
+		return tv_err_sys(err, res, "cannot stat '%s'", path);
+	if (seen.mount_point)
+		return tv_err_set(err, -EINVAL, "'%s' is a mount point: unmount it, or ignore it",
+				  path);
+	if (tv_name_reserved(name, n))
+		return tv_err_set(err, -EINVAL, "'%s': names beginning with .wh. are reserved",
+				  path);
+	if (base && base->kind != seen.kind) {
+		res = forget_rows(w->scan, path, base, err);
+		if (res < 0)
+			return res;
+	}
+	switch (seen.kind) {
+	case TV_DIR:
+		return take_folder(w, tv_steal_ptr(&path), &seen, base, err);
+	case TV_SYMLINK:
+		return take_symlink(w, dirfd, tv_steal_ptr(&path), &seen, base, err);
+	case TV_FILE:
+		return take_file(w, tv_steal_ptr(&path), &seen, have_row ? &row : NULL, base, err);
+	}
+	return tv_err_set(err, -EINVAL,
+			  "'%s' is a fifo, socket or device: remove it, or ignore it", path);
+}
+
+/* A name that only the tree has. */
+static int take_gone(struct walk *w, const char *folder, const char *name, size_t n,
+		     const struct tv_entry *base, struct tv_err *err)
+{
+	char text[TV_NAME_MAX + 1];
+	memcpy(text, name, n);
+	text[n] = 0;
+	char *path = tv_path_join(folder, text);
+	if (!path)
+		return tv_err_nomem(err);
+	if (tv_scan_ignored(w->scan->ignore, w->scan->n_ignore, path)) {
+		free(path);
+		return 0;
+	}
+	return add_removal(w->scan, path, base, err);
+}
+
+static int name_cmp(const char *a, size_t an, const char *b, size_t bn)
+{
+	int c = memcmp(a, b, an < bn ? an : bn);
+	return c ? c : (an > bn) - (an < bn);
+}
+
+/* Drops the cache rows before the name; 1 and *row when one has just this name. */
+static int match_row(struct walk *w, const char *folder, const char *name, size_t n,
+		     struct tv_bytes *row, struct tv_err *err)
+{
+	const char *row_name;
+	size_t row_len;
+	*row = tv_bytes(NULL, 0);
+	while (tv_cache_reader_get(&w->rows, &row_name, &row_len, row)) {
+		int c = name ? name_cmp(row_name, row_len, name, n) : -1;
+		if (c > 0)
+			break;
+		if (c == 0)
+			return 1;
+		char text[TV_NAME_MAX + 1];
+		memcpy(text, row_name, row_len);
+		text[row_len] = 0;
+		tv_autofree char *path = tv_path_join(folder, text);
+		if (!path)
+			return tv_err_nomem(err);
+		add_stale(w->scan, path);
+		int res = tv_cache_reader_next(&w->rows, err);
+		if (res < 0)
+			return res;
+	}
+	*row = tv_bytes(NULL, 0);
+	return 0;
+}
+
+/* One name of the folder: first what the tree has before it, then it. name NULL: the end. */
+static int join_name(struct walk *w, int dirfd, const char *folder, const char *name, size_t n,
+		     struct tv_dir_cursor *base, struct tv_err *err)
+{
+	const char *base_name;
+	size_t base_len;
+	struct tv_entry e;
+	struct tv_bytes row;
+	int res, c = 1;
+
+	while (base && tv_dir_cursor_get(base, &base_name, &base_len, &e) == 1) {
+		c = name ? name_cmp(base_name, base_len, name, n) : -1;
+		if (c >= 0)
+			break;
+		res = take_gone(w, folder, base_name, base_len, &e, err);
+		if (res == 0)
+			res = tv_dir_cursor_next(base, err);
+		if (res < 0)
+			return res;
+		c = 1;
+	}
+	bool have_row = (res = match_row(w, folder, name, n, &row, err)) == 1;
+	if (res < 0 || !name)
+		return res;
+	res = take(w, dirfd, folder, name, n, c == 0 ? &e : NULL, row, err);
+	if (res == 0 && have_row)
+		res = tv_cache_reader_next(&w->rows, err);
+	if (res == 0 && c == 0)
+		res = tv_dir_cursor_next(base, err);
+	return res;
+}
+
+static int join_folder(struct walk *w, const struct folder *f, int dirfd,
+		       struct tv_dir_cursor *base, struct tv_err *err)
+{
+	int res = tv_listing_read(&w->names, dirfd, err);
+	if (res < 0)
+		return tv_err_wrap(err, res, "'%s'", f->path);
+	res = tv_cache_reader_open(&w->rows, w->scan->worktree, f->path, err);
+	for (size_t i = 0; res == 0 && i < w->names.len; i++) {
+		res = join_name(w, dirfd, f->path, tv_listing_name(&w->names, i),
+				w->names.names[i].len, base, err);
+		if (res == 0 && ++w->looked % 1024 == 0 &&
+		    tv_progress_step(w->scan->progress, "scanning", w->scan->files, 0, "files"))
+			res = tv_err_set(err, -TV_E_INTERRUPTED, "interrupted");
+	}
+	return res < 0 ? res : join_name(w, dirfd, f->path, NULL, 0, base, err);
+}
+
+static int scan_folder(struct walk *w, const struct folder *f, struct tv_err *err)
+{
+	struct tv_dir_cursor base;
+	tv_autoclose int fd = tv_beneath_open_dir(w->scan->dirfd, f->path);
+	if (fd == -ENOENT || fd == -ENOTDIR)
+		return tv_err_set(err, -EAGAIN, "the folder '%s' went away during the scan", f->path);
+	if (fd < 0)
+		return tv_err_sys(err, fd, "cannot open '%s'", f->path);
+	if (!f->in_base)
+		return join_folder(w, f, fd, NULL, err);
+	int res = tv_dir_cursor_open(&base, w->scan->nodes, &f->base, err);
+	if (res < 0)
+		return res;
+	res = join_folder(w, f, fd, &base, err);
+	tv_dir_cursor_close(&base);
+	return res;
+}
+
+static int scan_todo(struct walk *w, struct tv_err *err)
+{
+	int res = 0;
+	while (res == 0 && w->len) {
+		struct folder f = w->todo[--w->len];
+		res = scan_folder(w, &f, err);
+		free(f.path);
+	}
+	return res;
+}
+
+static int scan_whole(struct walk *w, struct tv_err *err)
+{
+	w->scan->whole = true;
+	int res = push_folder(w, "", w->scan->base, err);
+	return res < 0 ? res : scan_todo(w, err);
+}
+
+/* Looks a path up in the tree. 1, 0 not there, -errno. The entry's target is not kept. */
+static int find_base(const struct tv_scan *scan, const char *path, struct tv_entry *out,
+		     struct tv_err *err)
+{
+	struct tv_err lost = TV_ERR_INIT;
+	int res = tv_tree_lookup(scan->nodes, scan->base, path, out, NULL, &lost);
+	if (res == -ENOENT || res == -ENOTDIR)
+		return 0;
+	if (res < 0)
+		return tv_err_set(err, res, "%s", lost.text);
+	return 1;
+}
+
+/* The folders above a path. 0; 1 when the path cannot be there, since one of them is not. */
+static int take_parents(struct walk *w, const char *path, struct tv_err *err)
+{
+	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		struct tv_seen seen;
+		struct tv_entry base;
+		struct tv_scan_item *item = NULL;
+		tv_autofree char *dir = strndup(path, (size_t)(slash - path));
+		if (!dir)
+			return tv_err_nomem(err);
+		int res = tv_beneath_stat_path(w->scan->dirfd, dir, w->dev, &seen);
+		if (res == -ENOENT || (res == 0 && seen.kind == TV_FILE))
+			return 1;
+		if (res < 0)
+			return tv_err_sys(err, res, "cannot stat '%s'", dir);
+		if (seen.kind != TV_DIR || seen.mount_point)
+			return tv_err_set(err, -EINVAL, "'%s' is a %s: '%s' lies outside", dir,
+					  seen.mount_point ? "mount point" : "symbolic link", path);
+		res = find_base(w->scan, dir, &base, err);
+		if (res < 0)
+			return res;
+		if (res == 1 && base.kind == TV_DIR)
+			continue;
+		res = add_item(w->scan, tv_steal_ptr(&dir), TV_SCAN_SET, res == 1, &item, err);
+		if (res < 0)
+			return res;
+		item->entry = (struct tv_entry){
+			.kind = TV_DIR, .mode = seen.mode, .mtime_ns = seen.mtime_ns
+		};
+	}
+	return 0;
+}
+
+static int take_missing(struct walk *w, const char *path, const struct tv_entry *base,
+			struct tv_err *err)
+{
+	if (!base)
+		return tv_err_set(err, -ENOENT, "'%s' is neither in the folder nor in its base",
+				  path);
+	if (tv_scan_ignored(w->scan->ignore, w->scan->n_ignore, path))
+		return 0;
+	char *copy = strdup(path);
+	return copy ? add_removal(w->scan, copy, base, err) : tv_err_nomem(err);
+}
+
+/* One given path: it, or what is left of it, and all below. */
+static int scan_path(struct walk *w, const char *path, struct tv_err *err)
+{
+	struct tv_seen seen;
+	struct tv_entry base;
+	const char *name;
+	uint8_t row_bytes[TV_CACHE_ROW];
+	struct tv_cache_row row;
+
+	int in_base = find_base(w->scan, path, &base, err);
+	if (in_base < 0)
+		return in_base;
+	int res = take_parents(w, path, err);
+	if (res < 0)
+		return res;
+	if (res == 0)
+		res = tv_beneath_stat_path(w->scan->dirfd, path, w->dev, &seen);
+	if (res == 1 || res == -ENOENT)
+		return take_missing(w, path, in_base ? &base : NULL, err);
+	if (res < 0)
+		return tv_err_sys(err, res, "cannot stat '%s'", path);
+	tv_autoclose int fd = tv_beneath_open_parent(w->scan->dirfd, path, &name);
+	if (fd < 0)
+		return tv_err_sys(err, fd, "cannot open the folder of '%s'", path);
+	int have_row = tv_cache_get(w->scan->kv, w->scan->worktree, path, &row, err);
+	if (have_row < 0)
+		return have_row;
+	tv_cache_row_encode(&row, row_bytes);
+	tv_autofree char *folder = name > path ? strndup(path, (size_t)(name - path) - 1) :
+						 strdup("");
+	if (!folder)
+		return tv_err_nomem(err);
+	res = take(w, fd, folder, name, strlen(name), in_base ? &base : NULL,
+		   tv_bytes(row_bytes, have_row ? sizeof(row_bytes) : 0), err);
+	return res < 0 ? res : scan_todo(w, err);
+}
+
+/* True when another of the paths holds this one (of two equal ones, the first does). */
+static bool covered(const char *const *paths, size_t n, size_t i)
+{
+	for (size_t k = 0; k < n; k++)
+		if (k != i && tv_path_under(paths[i], paths[k]) &&
+		    (strcmp(paths[i], paths[k]) != 0 || k < i))
+			return true;
+	return false;
+}
+
+int tv_scan_run(struct tv_scan *scan, const char *const *paths, size_t n_paths,
+		struct tv_err *err)
+{
+	struct walk w = { .scan = scan, .names = TV_LISTING_INIT };
+	bool whole = n_paths == 0;
+	int res = tv_beneath_fstat(scan->dirfd, &scan->root);
+	if (res < 0)
+		return tv_err_sys(err, res, "cannot stat the live folder");
+	w.dev = scan->root.dev;
+	tv_cache_reader_init(&w.rows, scan->kv);
+	for (size_t i = 0; i < n_paths; i++)
+		whole |= paths[i][0] == 0;
+	if (whole)
+		res = scan_whole(&w, err);
+	for (size_t i = 0; !whole && res == 0 && i < n_paths; i++)
+		if (!covered(paths, n_paths, i))
+			res = scan_path(&w, paths[i], err);
+	while (w.len)
+		free(w.todo[--w.len].path);
+	free(w.todo);
+	tv_listing_free(&w.names);
+	tv_cache_reader_free(&w.rows);
+	if (res == 0 && scan->stale.failed)
+		res = tv_err_nomem(err);
+	return res;
+}
