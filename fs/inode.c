@@ -1,0 +1,476 @@
+#include "fs/inode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define FIRST_BUCKETS 256
+
+uint64_t tv_ino_frozen(uint64_t parent_ino, const char *name, size_t n)
+{
+	uint64_t ino = XXH3_64bits_withSeed(name, n, parent_ino) & ~((uint64_t)1 << 63);
+	return ino > TV_INO_TOP ? ino : ino + TV_INO_TOP + 1;
+}
+
+static uint32_t name_hash(const struct tv_inode *parent, const char *name, size_t n)
+{
+	return (uint32_t)XXH3_64bits_withSeed(name, n, (uintptr_t)parent);
+}
+
+static size_t upper_bucket(const struct tv_inodes *t, uint64_t upper_ino)
+{
+	return (size_t)(upper_ino * 0x9e3779b97f4a7c15u >> 20) & (t->upper_buckets - 1);
+}
+
+int tv_inodes_init(struct tv_inodes *t)
+{
+	memset(t, 0, sizeof(*t));
+	t->by_name = calloc(FIRST_BUCKETS, sizeof(t->by_name[0]));
+	t->by_upper = calloc(FIRST_BUCKETS, sizeof(t->by_upper[0]));
+	if (!t->by_name || !t->by_upper) {
+		free(t->by_name);
+		free(t->by_upper);
+		return -ENOMEM;
+	}
+	t->name_buckets = t->upper_buckets = FIRST_BUCKETS;
+	pthread_mutex_init(&t->lock, NULL);
+	return 0;
+}
+
+/* Tables double when they are full; when there is no memory for it they get slower, no more. */
+static void grow_names(struct tv_inodes *t)
+{
+	size_t buckets = t->name_buckets * 2;
+	struct tv_link **grown;
+
+	if (t->names < t->name_buckets || !(grown = calloc(buckets, sizeof(grown[0]))))
+		return;
+	for (size_t i = 0; i < t->name_buckets; i++) {
+		for (struct tv_link *l = t->by_name[i], *next; l; l = next) {
+			next = l->chain;
+			l->chain = grown[l->hash & (buckets - 1)];
+			grown[l->hash & (buckets - 1)] = l;
+		}
+	}
+	free(t->by_name);
+	t->by_name = grown;
+	t->name_buckets = buckets;
+}
+
+static void grow_uppers(struct tv_inodes *t)
+{
+	size_t old = t->upper_buckets;
+	struct tv_inode **from = t->by_upper, **grown;
+
+	if (t->uppers < old || !(grown = calloc(old * 2, sizeof(grown[0]))))
+		return;
+	t->by_upper = grown;
+	t->upper_buckets = old * 2;
+	for (size_t i = 0; i < old; i++) {
+		for (struct tv_inode *inode = from[i], *next; inode; inode = next) {
+			next = inode->upper_chain;
+			size_t b = upper_bucket(t, inode->upper_ino);
+			inode->upper_chain = grown[b];
+			grown[b] = inode;
+		}
+	}
+	free(from);
+}
+
+static struct tv_link *find_link(struct tv_inodes *t, const struct tv_inode *parent,
+				 const char *name, size_t n, uint32_t hash)
+{
+	struct tv_link *l = t->by_name[hash & (t->name_buckets - 1)];
+	for (; l; l = l->chain)
+		if (l->hash == hash && l->parent == parent && !strncmp(l->name, name, n) &&
+		    l->name[n] == '\0')
+			return l;
+	return NULL;
+}
+
+static void chain_link(struct tv_inodes *t, struct tv_link *l)
+{
+	grow_names(t);
+	struct tv_link **bucket = &t->by_name[l->hash & (t->name_buckets - 1)];
+	l->chain = *bucket;
+	*bucket = l;
+	t->names++;
+}
+
+static void unchain_link(struct tv_inodes *t, struct tv_link *l)
+{
+	struct tv_link **at = &t->by_name[l->hash & (t->name_buckets - 1)];
+	while (*at != l)
+		at = &(*at)->chain;
+	*at = l->chain;
+	t->names--;
+}
+
+static void unchain_upper(struct tv_inodes *t, struct tv_inode *inode)
+{
+	if (!inode->upper_ino)
+		return;
+	struct tv_inode **at = &t->by_upper[upper_bucket(t, inode->upper_ino)];
+	while (*at != inode)
+		at = &(*at)->upper_chain;
+	*at = inode->upper_chain;
+	inode->upper_ino = 0;
+	t->uppers--;
+}
+
+static void chain_upper(struct tv_inodes *t, struct tv_inode *inode, uint64_t upper_ino)
+{
+	inode->upper_ino = upper_ino;
+	if (!upper_ino)
+		return;
+	grow_uppers(t);
+	struct tv_inode **bucket = &t->by_upper[upper_bucket(t, upper_ino)];
+	inode->upper_chain = *bucket;
+	*bucket = inode;
+	t->uppers++;
+}
+
+/* Fills a link and puts it in its bucket. The name becomes the link's. */
+static void set_link(struct tv_inodes *t, struct tv_link *l, struct tv_inode *inode,
+		     struct tv_inode *parent, char *name, uint32_t hash)
+{
+	l->inode = inode;
+	l->parent = parent;
+	l->name = name;
+	l->hash = hash;
+	l->short_wanted = l->short_given = false;
+	parent->refs++;
+	chain_link(t, l);
+}
+
+static struct tv_inode *make(struct tv_inodes *t, const struct tv_inode *proto)
+{
+	struct tv_inode *inode = malloc(sizeof(*inode));
+	if (!inode)
+		return NULL;
+	*inode = *proto;
+	memset(&inode->link, 0, sizeof(inode->link));
+	inode->upper_chain = NULL;
+	inode->open = NULL;
+	inode->nlookup = 0;
+	inode->refs = 1;
+	inode->copying = false;
+	chain_upper(t, inode, proto->upper_ino);
+	inode->all_next = t->all;
+	inode->all_at = &t->all;
+	if (t->all)
+		t->all->all_at = &inode->all_next;
+	t->all = inode;
+	t->count++;
+	return inode;
+}
+
+/* Drops a reference; returns the inode when it was the last one, out of all tables. */
+static struct tv_inode *drop(struct tv_inodes *t, struct tv_inode *inode)
+{
+	if (!inode || --inode->refs)
+		return NULL;
+	unchain_upper(t, inode);
+	*inode->all_at = inode->all_next;
+	if (inode->all_next)
+		inode->all_next->all_at = inode->all_at;
+	t->count--;
+	return inode;
+}
+
+/* Frees an inode that drop() returned, and the parents that only it held: those wait in a list
+ * through upper_chain, which the dead have no use for. The lock is released while `gone` runs, since
+ * that may close descriptors. */
+static void bury(struct tv_inodes *t, struct tv_inode *dead)
+{
+	struct tv_inode *waiting = dead;
+
+	if (dead)
+		dead->upper_chain = NULL;
+	while ((dead = waiting)) {
+		waiting = dead->upper_chain;
+		for (struct tv_link *l = &dead->link, *more; l; l = more) {
+			more = l->more;
+			if (l->name) {
+				unchain_link(t, l);
+				struct tv_inode *parent = drop(t, l->parent);
+				if (parent) {
+					parent->upper_chain = waiting;
+					waiting = parent;
+				}
+				free(l->name);
+			}
+			if (l != &dead->link)
+				free(l);
+		}
+		pthread_mutex_unlock(&t->lock);
+		if (t->gone)
+			t->gone(t->gone_arg, dead);
+		free(dead);
+		pthread_mutex_lock(&t->lock);
+	}
+}
+
+void tv_inodes_fini(struct tv_inodes *t)
+{
+	if (!t->by_name)
+		return;
+	/* The kernel does not forget when it unmounts: everything that is left goes, whatever its
+	 * counts. */
+	t->closing = true;
+	for (struct tv_inode *inode = t->all, *next; inode; inode = next) {
+		next = inode->all_next;
+		if (t->gone)
+			t->gone(t->gone_arg, inode);
+		for (struct tv_link *l = &inode->link, *more; l; l = more) {
+			more = l->more;
+			free(l->name);
+			if (l != &inode->link)
+				free(l);
+		}
+		free(inode);
+	}
+	free(t->by_name);
+	free(t->by_upper);
+	t->by_name = NULL;
+	t->by_upper = NULL;
+	pthread_mutex_destroy(&t->lock);
+}
+
+size_t tv_inodes_count(struct tv_inodes *t)
+{
+	pthread_mutex_lock(&t->lock);
+	size_t n = t->count;
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
+int tv_inode_new(struct tv_inodes *t, const struct tv_inode *proto, struct tv_inode **out)
+{
+	pthread_mutex_lock(&t->lock);
+	struct tv_inode *inode = make(t, proto);
+	pthread_mutex_unlock(&t->lock);
+	if (!inode)
+		return -ENOMEM;
+	*out = inode;
+	return 0;
+}
+
+struct tv_inode *tv_inode_find(struct tv_inodes *t, struct tv_inode *parent, const char *name,
+			       size_t n)
+{
+	uint32_t hash = name_hash(parent, name, n);
+	pthread_mutex_lock(&t->lock);
+	struct tv_link *l = find_link(t, parent, name, n, hash);
+	struct tv_inode *inode = l ? l->inode : NULL;
+	if (inode)
+		inode->refs++;
+	pthread_mutex_unlock(&t->lock);
+	return inode;
+}
+
+struct tv_inode *tv_inode_find_upper(struct tv_inodes *t, uint64_t upper_ino)
+{
+	pthread_mutex_lock(&t->lock);
+	struct tv_inode *inode = t->by_upper[upper_bucket(t, upper_ino)];
+	while (inode && inode->upper_ino != upper_ino)
+		inode = inode->upper_chain;
+	if (inode)
+		inode->refs++;
+	pthread_mutex_unlock(&t->lock);
+	return inode;
+}
+
+int tv_inode_add(struct tv_inodes *t, struct tv_inode *parent, const char *name, size_t n,
+		 const struct tv_inode *proto, struct tv_inode **out)
+{
+	uint32_t hash = name_hash(parent, name, n);
+	char *copy = strndup(name, n);
+	int r = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	pthread_mutex_lock(&t->lock);
+	struct tv_link *l = find_link(t, parent, name, n, hash);
+	struct tv_inode *inode = l ? l->inode : make(t, proto);
+	if (l) {
+		inode->refs++;
+	} else if (inode) {
+		set_link(t, &inode->link, inode, parent, copy, hash);
+		copy = NULL;
+	} else {
+		r = -ENOMEM;
+	}
+	pthread_mutex_unlock(&t->lock);
+	free(copy);
+	if (r == 0)
+		*out = inode;
+	return r;
+}
+
+int tv_inode_link(struct tv_inodes *t, struct tv_inode *inode, struct tv_inode *parent,
+		  const char *name, size_t n)
+{
+	uint32_t hash = name_hash(parent, name, n);
+	char *copy = strndup(name, n);
+	struct tv_link *l = calloc(1, sizeof(*l));
+
+	if (!copy || !l) {
+		free(copy);
+		free(l);
+		return -ENOMEM;
+	}
+	pthread_mutex_lock(&t->lock);
+	if (!find_link(t, parent, name, n, hash)) {
+		if (!inode->link.name) {
+			set_link(t, &inode->link, inode, parent, copy, hash);
+		} else {
+			set_link(t, l, inode, parent, copy, hash);
+			l->more = inode->link.more;
+			inode->link.more = l;
+			l = NULL;
+		}
+		copy = NULL;
+	}
+	pthread_mutex_unlock(&t->lock);
+	free(copy);
+	free(l);
+	return 0;
+}
+
+struct tv_link *tv_inode_link_of(struct tv_inodes *t, struct tv_inode *inode,
+				 struct tv_inode *parent, const char *name, size_t n)
+{
+	uint32_t hash = name_hash(parent, name, n);
+	pthread_mutex_lock(&t->lock);
+	struct tv_link *l = find_link(t, parent, name, n, hash);
+	pthread_mutex_unlock(&t->lock);
+	return l && l->inode == inode ? l : NULL;
+}
+
+/* Moves what a further link says into the first one, which is embedded in the inode. */
+static void promote(struct tv_inodes *t, struct tv_inode *inode)
+{
+	struct tv_link *l = inode->link.more;
+	if (!l) {
+		memset(&inode->link, 0, sizeof(inode->link));
+		return;
+	}
+	unchain_link(t, l);
+	inode->link = *l;
+	chain_link(t, &inode->link);
+	free(l);
+}
+
+void tv_inode_unlink(struct tv_inodes *t, struct tv_inode *inode, struct tv_inode *parent,
+		     const char *name, size_t n)
+{
+	uint32_t hash = name_hash(parent, name, n);
+	pthread_mutex_lock(&t->lock);
+	struct tv_link *l = find_link(t, parent, name, n, hash);
+	if (!l || l->inode != inode) {
+		pthread_mutex_unlock(&t->lock);
+		return;
+	}
+	unchain_link(t, l);
+	free(l->name);
+	if (l == &inode->link) {
+		promote(t, inode);
+	} else {
+		struct tv_link **at = &inode->link.more;
+		while (*at != l)
+			at = &(*at)->more;
+		*at = l->more;
+		free(l);
+	}
+	bury(t, drop(t, parent));
+	pthread_mutex_unlock(&t->lock);
+}
+
+void tv_inode_hand_over(struct tv_inodes *t, struct tv_inode *from, struct tv_inode *to)
+{
+	pthread_mutex_lock(&t->lock);
+	if (from->link.name) {
+		unchain_link(t, &from->link);
+		to->link = from->link;
+		to->link.inode = to;
+		chain_link(t, &to->link);
+		for (struct tv_link *l = to->link.more; l; l = l->more)
+			l->inode = to;
+		memset(&from->link, 0, sizeof(from->link));
+	}
+	uint64_t upper_ino = from->upper_ino;
+	unchain_upper(t, from);
+	unchain_upper(t, to);
+	chain_upper(t, to, upper_ino);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void tv_inode_set_upper(struct tv_inodes *t, struct tv_inode *inode, uint64_t upper_ino)
+{
+	pthread_mutex_lock(&t->lock);
+	unchain_upper(t, inode);
+	chain_upper(t, inode, upper_ino);
+	pthread_mutex_unlock(&t->lock);
+}
+
+struct tv_inode *tv_inode_ref(struct tv_inodes *t, struct tv_inode *inode)
+{
+	pthread_mutex_lock(&t->lock);
+	inode->refs++;
+	pthread_mutex_unlock(&t->lock);
+	return inode;
+}
+
+void tv_inode_put(struct tv_inodes *t, struct tv_inode *inode)
+{
+	if (!inode || t->closing)
+		return;
+	pthread_mutex_lock(&t->lock);
+	bury(t, drop(t, inode));
+	pthread_mutex_unlock(&t->lock);
+}
+
+void tv_inode_looked_up(struct tv_inodes *t, struct tv_inode *inode)
+{
+	pthread_mutex_lock(&t->lock);
+	if (inode->nlookup++ == 0)
+		inode->refs++;
+	pthread_mutex_unlock(&t->lock);
+}
+
+void tv_inode_forget(struct tv_inodes *t, struct tv_inode *inode, uint64_t n)
+{
+	pthread_mutex_lock(&t->lock);
+	/* The kernel never forgets more than it was told; a count that says so is not trusted. */
+	n = n < inode->nlookup ? n : inode->nlookup;
+	inode->nlookup -= n;
+	if (n && inode->nlookup == 0)
+		bury(t, drop(t, inode));
+	pthread_mutex_unlock(&t->lock);
+}
+
+const char *tv_inode_path(const struct tv_inode *inode, char *buf, size_t size)
+{
+	char *at = buf + size - 1;
+
+	*at = '\0';
+	for (; !(inode->state & TV_INODE_ROOT); inode = inode->link.parent) {
+		if (!inode->link.name) {
+			errno = ENOENT;
+			return NULL;
+		}
+		size_t n = strlen(inode->link.name);
+		bool last = *at == '\0';
+		if ((size_t)(at - buf) < n + !last) {
+			errno = ENAMETOOLONG;
+			return NULL;
+		}
+		if (!last)
+			*--at = '/';
+		at -= n;
+		memcpy(at, inode->link.name, n);
+	}
+	return at;
+}
