@@ -31,13 +31,13 @@ struct tv_cli;
 struct tv_command {
 	const char *name;
 	int (*run)(struct tv_cli *cli);
-	const char *synopsis; /* "tvfs ls [-l] [-R] [--hash[=ALGORITHM]] [REV[:PATH]]" */
-	const char *summary;  /* one line */
+	const char *synopsis;		 /* "tvfs ls [-l] [-R] [--hash[=ALGORITHM]] [REV[:PATH]]" */
+	const char *summary;		 /* one line */
 	const struct tv_option *options; /* ends with name NULL; NULL: none */
-	int min_args, max_args; /* positional; max -1: any number */
-	bool rest_is_command;	/* options end at "--" or at the first positional */
+	int min_args, max_args;		 /* positional; max -1: any number */
+	bool rest_is_command;		 /* options end at "--" or at the first positional */
 	bool hidden;
-	const char *group;	/* heading in `tvfs help` */
+	const char *group; /* heading in `tvfs help` */
 };
 
 struct tv_cli {
@@ -50,7 +50,11 @@ struct tv_cli {
 	struct tv_store *store;	  /* opened by tv_cli_open; closed by the caller of the command */
 	struct tv_settings *settings;
 	struct tv_err err;
-	int status; /* -1: from the return value */
+	int status;	       /* -1: from the return value */
+	const char *called_as; /* last name of argv[0] */
+	bool mount_helper; /* called as mount.fuse.tvfs: args are all the words, options not parsed */
+	cJSON *details;	   /* with --json, members added to the document of an error; owned */
+	struct tv_cli_bar *bar; /* private to cli-progress.c */
 };
 
 /* --NAME's last value ("" for a switch that is given, or an omitted optional value), NULL when absent;
@@ -76,12 +80,21 @@ int tv_cli_json(struct tv_cli *cli, cJSON *doc);
  * SIGINT asks to stop. Pointer lives as long as cli. */
 const struct tv_progress *tv_cli_progress(struct tv_cli *cli);
 
+/* Where a command prints: stdout, after a progress bar was taken off the screen. A failed write is
+ * noticed at the end; a long stream asks tv_cli_out_failed now and then and stops. */
+FILE *tv_cli_out(struct tv_cli *cli);
+bool tv_cli_out_failed(const struct tv_cli *cli);
+
+/* The same for stderr, for lists that belong to an error. */
+FILE *tv_cli_errors(struct tv_cli *cli);
+
 /* A line on stderr unless --quiet ("note: …"). */
 void tv_cli_note(struct tv_cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Text helpers: "1.2 GB", names for people (odd bytes escaped as \ooo), who ("user@host"). */
 void tv_cli_size(uint64_t bytes, char out[16]);
 char *tv_cli_quote(const char *name);
+void tv_cli_put_name(FILE *out, const char *name); /* the same, written */
 int tv_cli_who(char *out, size_t n, struct tv_err *err);
 
 /* Runs a program name and its arguments (argv[0] may be a link such as tvfs-ls). The exit status. */

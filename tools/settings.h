@@ -32,29 +32,29 @@ struct tv_setting_redirect {
 };
 
 struct tv_setting_gate {
-	char *file;		/* in the lakehouse; must exist */
-	int64_t max_age_ns;	/* 0: any age */
+	char *file;	    /* in the lakehouse; must exist */
+	int64_t max_age_ns; /* 0: any age */
 };
 
 struct tv_setting_profile {
 	char *name;
 	bool strict_isolation; /* routed names never fall back to the foundation's copy */
 	bool routes;
-	bool network;	       /* false: only `lo` (refused when it cannot be had) */
+	bool network;		    /* false: only `lo` (refused when it cannot be had) */
 	bool deny_lakehouse_writes; /* "lakehouse_writes": "overlay" | "deny" */
-	bool inputs_writable;  /* the input folders stay writable */
+	bool inputs_writable;	    /* the input folders stay writable */
 	struct tv_setting_gate *gates;
 	size_t n_gates;
 };
 
 struct tv_settings {
-	char *project;	 /* absolute folder of tvfs.json; owned, as all strings here */
-	char *file;	 /* absolute path of tvfs.json */
-	char *lakehouse; /* "data/lakehouse" */
-	char *runs;	 /* "artifacts/summaries/runs" */
-	char *ref;	 /* "main" */
-	char *engine_version; /* the platform's, or "" */
-	char *writers_group;  /* or "" */
+	char *project;	       /* absolute folder of tvfs.json; owned, as all strings here */
+	char *file;	       /* absolute path of tvfs.json */
+	char *lakehouse;       /* "data/lakehouse" */
+	char *runs;	       /* "artifacts/summaries/runs" */
+	char *ref;	       /* "main" */
+	char *engine_version;  /* the platform's, or "" */
+	char *writers_group;   /* or "" */
 	char *default_profile; /* "production" */
 	int64_t settle_ns;
 	struct tv_strings ignore; /* patterns */

@@ -1,0 +1,27 @@
+/* Mounts as /proc/self/mountinfo tells them, and taking them away. */
+#ifndef TV_TOOLS_RUN_MOUNTINFO_H
+#define TV_TOOLS_RUN_MOUNTINFO_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "store/base/err.h"
+
+#define TV_MOUNT_TYPE "fuse.tvfs"
+
+struct tv_mounted {
+	char type[64], source[256];
+	dev_t device;
+};
+
+/* The topmost mount at an absolute path: 1 found, 0 nothing is mounted there, -errno. */
+int tv_mountinfo_find(const char *path, struct tv_mounted *out, struct tv_err *err);
+
+/* An absolute path without links, for a mount point that may not answer any more: only its parent is
+ * looked at. Owned by the caller. */
+int tv_mountpoint_real(const char *path, char **out, struct tv_err *err);
+
+/* Unmounts, for others than root through fusermount3. -EBUSY: in use. */
+int tv_mountpoint_unmount(const char *path, bool lazy, struct tv_err *err);
+
+#endif
