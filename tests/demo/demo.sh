@@ -71,7 +71,7 @@ for run in clean rewrite; do
 	printf '    demo-%s: %s reads, %s torn, %s of another day\n' $run $reads "$torn" "$mixed"
 	[ "$torn$mixed" = 00 ] || fail "a frozen run saw a torn or mixed read"
 done
-printf '    (the writer rewrote all files %s times meanwhile)\n' "$(cat writer.out)"
+printf '    (the writer rewrote the NASDAQ files %s times meanwhile)\n' "$(cat writer.out)"
 
 step "4. Each run's writes are in its own folder, the live lakehouse has none of them"
 runs=artifacts/summaries/runs
@@ -96,4 +96,4 @@ printf '  $ cd data/lakehouse && tvfs-ls --hash main | sha256sum -c --quiet && e
 printf '    all match: %s files\n' "$(tvfs-ls --hash main | grep -vc '^#')"
 
 step "Done. The project of this demo is in ${project#"$PWD/"}; look around with: tvfs log, tvfs status, tvfs ps"
-[ "$(grep -c fuse.tvfs /proc/self/mountinfo)" = 0 ] || fail "a mount was left behind"
+! grep -q " $project/.* - fuse.tvfs " /proc/self/mountinfo || fail "a mount was left behind"

@@ -28,7 +28,7 @@ def momentum(frame):
 
 
 def main(reads, mode):
-    paths = sorted(glob.glob(f"{LAKEHOUSE}/*_1d.parquet"))
+    paths = sorted(glob.glob(f"{LAKEHOUSE}/NASDAQ_*_1d.parquet"))
     first, scores, torn, mixed = {}, {}, 0, 0
     if mode == "clean":
         assert clean_up() == []

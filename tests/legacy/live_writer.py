@@ -1,4 +1,4 @@
-"""A data job of the old kind: rewrites every price file in place, over and over, until stopped.
+"""A data job of the old kind: rewrites the NASDAQ price files in place, over and over, until stopped.
 
 Round after round all prices are doubled or halved, so a reader can tell torn files (they do not
 parse) and mixed days (files of different rounds) from good reads. Ends with the original prices.
@@ -15,7 +15,7 @@ PRICES = ["open", "high", "low", "close"]
 
 
 def main(stop_file):
-    paths = sorted(glob.glob("data/lakehouse/*_1d.parquet"))
+    paths = sorted(glob.glob("data/lakehouse/NASDAQ_*_1d.parquet"))
     original = {path: pd.read_parquet(path) for path in paths}
     doubled = {path: frame.assign(**{c: frame[c] * 2 for c in PRICES}) for path, frame in original.items()}
     rounds = 0

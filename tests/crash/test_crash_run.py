@@ -1,0 +1,145 @@
+"""Kills the processes of `tvfs run --publish` in front of every call that writes, and makes calls fail.
+
+A run has several processes (front, supervisor, daemon, and what the data job itself is, which is left
+alone); strace cannot aim at one of them, so the recorder does: it numbers the processes, and the calls
+in each. After each case nothing is left running, `tvfs prune` cleans up, fsck finds no damage, main is
+the old or the new commit, and another run publishes the same.
+
+TVFS_CRASH=full fails every call; else a part is picked by a seed that is printed.
+"""
+
+import os
+import random
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import crashkit
+import pytest
+
+SEED = int(os.environ.get("TVFS_CRASH_SEED", time.time_ns() % 1_000_000))
+JOBS = 2
+ERRORS = 60  # how many calls fail, without TVFS_CRASH=full
+LIMIT = 30   # seconds for one run and the end of all its processes
+
+EIO, EMFILE, ENOSPC = 5, 24, 28
+
+
+@pytest.fixture(scope="module")
+def stages(tracing, work):
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("machine cannot: open /dev/fuse")
+    made = []
+    for i in range(JOBS):
+        folder = work / f"run-{i}"
+        folder.mkdir()
+        stage = crashkit.Stage(crashkit.SCENARIOS["run-publish"], folder, crashkit.single())
+        stage.finish()
+        made.append(stage)
+    yield made
+    for stage in made:
+        shutil.rmtree(stage.project.folder.parent, ignore_errors=True)
+
+
+def traced(stage, *options):
+    stage.reset()
+    argv = [crashkit.recorder(), "--limit", LIMIT, *options, "--", *stage.argv]
+    return stage.project.run(argv, timeout=LIMIT + 30)
+
+
+def calls(stage, work, *options):
+    """(process, number, name, what) of every call in a dry run."""
+    out = work / "calls"
+    done = traced(stage, *options, "--list", out)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    lines = [line.split("\t") for line in out.read_text(errors="replace").splitlines()]
+    return [(int(p), int(n), name, what) for p, n, name, what in lines]
+
+
+def check(stage, published):
+    """"" or what is wrong after a run that was disturbed; `published`: it said that all went well."""
+    p = stage.project
+    mounts = [line for line in open("/proc/self/mountinfo") if str(p.folder) in line]
+    if mounts:
+        return f"left mounted: {mounts[0]}"
+    done = p.run(p.command("prune"))
+    if done.returncode != 0:
+        return f"prune: {done.returncode} {done.stderr}"
+    if damage := p.fsck():
+        return damage
+    head = p.head()
+    moved = head != stage.old
+    if moved and (head[1] != stage.new[1] or head[2][:1] != [stage.old[0]]):
+        return f"main is {head}, not {stage.old} and not what {stage.new} is"
+    if published and not moved:
+        return "it exits 0, but main stands where it stood"
+    if crashkit.tree(p.live) != stage.old_live:
+        return "the live folder has changed"
+    again = ["JOB-2" if word == "JOB-1" else word for word in stage.argv]
+    done = p.run(again)
+    if done.returncode != 0:
+        return f"repeated: {done.returncode} {done.stderr}"
+    if p.head()[1] != stage.new[1]:
+        return f"repeated: main is {p.head()}, not {stage.new}"
+    return p.fsck()
+
+
+def run_cases(stages, cases):
+    def worker(i):
+        found, missed = [], 0
+        for what, case in cases[i::JOBS]:
+            wrong = case(stages[i])
+            if wrong is None:
+                missed += 1
+            elif wrong:
+                found.append(f"{what}\n    {wrong}")
+        return found, missed
+
+    with ThreadPoolExecutor(JOBS) as pool:
+        parts = list(pool.map(worker, range(JOBS)))
+    found = [line for part, _ in parts for line in part]
+    missed = sum(part for _, part in parts)
+    assert not found, f"{len(found)} of {len(cases)} cases:\n" + "\n".join(found[:20])
+    return missed
+
+
+def kill(stage, process, number):
+    done = traced(stage, "--kill", f"{process}:{number}")
+    if done.returncode == 124:
+        return "something still runs"
+    return check(stage, done.returncode == 0)
+
+
+def fail(stage, process, number, error, *options):
+    done = traced(stage, *options, "--fail", f"{process}:{number}:{error}")
+    if done.returncode == 124:
+        return "something still runs"
+    if done.returncode != 0 and not done.stderr.strip():
+        return f"exit {done.returncode} without a word"
+    return check(stage, done.returncode == 0)
+
+
+def test_killed_at_every_writing_call(stages, work):
+    listed = calls(stages[0], work)
+    processes = {p for p, *_ in listed}
+    assert len(processes) >= 3, listed
+    cases = [(f"process {p} killed at call {n}: {name} {what}",
+              lambda s, p=p, n=n: kill(s, p, n)) for p, n, name, what in listed]
+    run_cases(stages, cases)
+    print(f"{len(cases)} calls of {len(processes)} processes")
+
+
+def test_writing_calls_fail(stages, work):
+    dice = random.Random(SEED)
+    print(f"TVFS_CRASH_SEED={SEED}")
+    cases = [(f"error {e} in process {p} at call {n}: {name} {what}",
+              lambda s, p=p, n=n, e=e: fail(s, p, n, e))
+             for p, n, name, what in calls(stages[0], work) for e in (EIO, ENOSPC)]
+    cases += [(f"EMFILE in process {p} at open {n}: {what}",
+               lambda s, p=p, n=n: fail(s, p, n, EMFILE, "--opens"))
+              for p, n, name, what in calls(stages[0], work, "--opens")
+              if not what.startswith(("/lib", "/usr", "/etc"))]
+    if not crashkit.FULL and len(cases) > ERRORS:
+        cases = dice.sample(cases, ERRORS)
+    run_cases(stages, cases)
+    print(f"{len(cases)} errors")
