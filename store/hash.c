@@ -1,5 +1,6 @@
 #include "store/hash.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <xxhash.h>
@@ -53,9 +54,17 @@ static int crypto_failed(struct tv_err *err)
 	return tv_err_set(err, -ENOMEM, "libcrypto could not compute a SHA-256 (out of memory?)");
 }
 
+/* Reading the machine's openssl.cnf costs a millisecond and says nothing about SHA-256. Only the first
+ * call in a process does anything. */
+static void init_crypto(void)
+{
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+}
+
 int tv_sha_of(const void *bytes, size_t n, struct tv_sha *out, struct tv_err *err)
 {
 	struct tv_sha sha;
+	init_crypto();
 	if (!EVP_Q_digest(NULL, "SHA256", NULL, bytes, n, sha.b, NULL))
 		return crypto_failed(err);
 	*out = sha;
@@ -70,6 +79,7 @@ struct tv_hasher {
 
 int tv_hasher_new(struct tv_hasher **out, struct tv_err *err)
 {
+	init_crypto();
 	struct tv_hasher *h = calloc(1, sizeof(*h));
 	if (!h)
 		return tv_err_nomem(err);

@@ -8,9 +8,9 @@
 #define BUCKETS 1024 /* a shard */
 
 struct slot {
-	struct slot *chain;	  /* in its bucket */
+	struct slot *chain;	    /* in its bucket */
 	struct slot *newer, *older; /* in the shard's LRU list */
-	struct tv_node *node;	  /* owned reference */
+	struct tv_node *node;	    /* owned reference */
 	size_t cost;
 };
 
@@ -146,7 +146,7 @@ void tv_node_cache_put(struct tv_node_cache *c, struct tv_node *node)
 		*bucket = s;
 		list_add(sh, s);
 		sh->bytes += s->cost;
-		while (sh->bytes > c->shard_max)
+		while (sh->bytes > c->shard_max && sh->oldest)
 			drop_oldest(sh);
 	}
 	pthread_mutex_unlock(&sh->lock);

@@ -66,9 +66,12 @@ struct tv_node_scan {
 	size_t last_len;
 	char last[TV_NAME_MAX];
 	struct tv_buf projection;
-	struct tv_hasher *hasher;
+	struct tv_hasher *hasher; /* NULL: a pass without digests */
 };
 
+/* A pass that computes no SHA-256: everything is checked but the places of node boundaries and the
+ * hashes of symlink targets, and there is no projection. */
+void tv_node_scan_init_plain(struct tv_node_scan *s, unsigned level);
 int tv_node_scan_init(struct tv_node_scan *s, unsigned level, struct tv_err *err);
 void tv_node_scan_free(struct tv_node_scan *s);
 void tv_node_scan_reset(struct tv_node_scan *s);

@@ -20,9 +20,14 @@ unsigned tv_name_rank(const char *name, size_t n)
 	return tv_sha_of(name, n, &sha, NULL) < 0 ? UINT_MAX : rank_of(&sha);
 }
 
-int tv_node_scan_init(struct tv_node_scan *s, unsigned level, struct tv_err *err)
+void tv_node_scan_init_plain(struct tv_node_scan *s, unsigned level)
 {
 	*s = (struct tv_node_scan){ .level = level, .projection = TV_BUF_INIT };
+}
+
+int tv_node_scan_init(struct tv_node_scan *s, unsigned level, struct tv_err *err)
+{
+	tv_node_scan_init_plain(s, level);
 	int r = tv_hasher_new(&s->hasher, err);
 	if (r == 0)
 		tv_node_scan_reset(s);
@@ -66,6 +71,8 @@ static const char *name_fault(const struct tv_node_scan *s, const char *name, si
 		return "a name begins with '.wh.', which belongs to overlays";
 	if (s->len && !ascending(s, name, n))
 		return "names are not in ascending order";
+	if (!s->hasher)
+		return NULL;
 	if (tv_node_scan_ended(s))
 		return "a name that ends a node stands inside one";
 	/* All references but the last are to nodes that were ended by their last names. */
@@ -127,14 +134,23 @@ static void keep_last(struct tv_node_scan *s, const char *name, size_t n, const 
 {
 	memcpy(s->last, name, n);
 	s->last_len = n;
-	s->last_rank = rank_of(sha);
+	s->last_rank = s->hasher ? rank_of(sha) : 0;
 	s->len++;
+}
+
+/* The digest that decides whether a name ends a node; not needed by a pass without digests. */
+static int hash_name(struct tv_node_scan *s, const char *name, size_t n, struct tv_sha *sha,
+		     struct tv_err *err)
+{
+	return s->hasher ? tv_hasher_sha(s->hasher, name, n, sha, err) : 0;
 }
 
 static int check_target(struct tv_node_scan *s, const struct tv_entry *e, size_t n,
 			struct tv_err *err)
 {
 	struct tv_sha sha;
+	if (!s->hasher)
+		return 0;
 	int r = tv_hasher_sha(s->hasher, e->target, n, &sha, err);
 	if (r == 0 && !tv_sha_eq(&sha, &e->sha))
 		r = tv_err_set(err, -EINVAL, "a symlink's hash is not that of its target");
@@ -152,12 +168,14 @@ int tv_node_scan_entry(struct tv_node_scan *s, const char *name, size_t n, const
 		return invalid(err, name, n, fault);
 	int r = e->kind == TV_SYMLINK ? check_target(s, e, target_len, err) : 0;
 	if (r == 0)
-		r = tv_hasher_sha(s->hasher, name, n, &name_sha, err);
+		r = hash_name(s, name, n, &name_sha, err);
 	if (r == 0)
 		r = add_sums(s, 1, e->size, e->kind == TV_DIR ? e->files : 1, err);
 	if (r < 0)
 		return r;
 	keep_last(s, name, n, &name_sha);
+	if (!s->hasher)
+		return 0;
 
 	struct tv_buf *p = &s->projection;
 	tv_buf_add_u8(p, (uint8_t)e->kind);

@@ -26,11 +26,11 @@ static int check_filesystem(int fd, const char *folder, struct tv_err *err)
 		unsigned long magic;
 		const char *name;
 	} refused[] = {
-		{ 0x6969, "NFS" },	   { 0x517B, "SMB" },	   { 0xFF534D42, "CIFS" },
-		{ 0xFE534D42, "SMB2" },	   { 0x65735546, "FUSE" }, { 0x01021997, "9p" },
-		{ 0x5346414F, "AFS" },	   { 0x6B414653, "AFS" },  { 0x00C36400, "Ceph" },
-		{ 0x0BD00BD0, "Lustre" },  { 0x73757245, "Coda" }, { 0x01161970, "GFS2" },
-		{ 0x7461636F, "OCFS2" },   { 0x47504653, "GPFS" }, { 0x19830326, "BeeGFS" },
+		{ 0x6969, "NFS" },	  { 0x517B, "SMB" },	  { 0xFF534D42, "CIFS" },
+		{ 0xFE534D42, "SMB2" },	  { 0x65735546, "FUSE" }, { 0x01021997, "9p" },
+		{ 0x5346414F, "AFS" },	  { 0x6B414653, "AFS" },  { 0x00C36400, "Ceph" },
+		{ 0x0BD00BD0, "Lustre" }, { 0x73757245, "Coda" }, { 0x01161970, "GFS2" },
+		{ 0x7461636F, "OCFS2" },  { 0x47504653, "GPFS" }, { 0x19830326, "BeeGFS" },
 	};
 	struct statfs st;
 	if (fstatfs(fd, &st) < 0)
@@ -103,8 +103,8 @@ static int check_empty(int dirfd, const char *folder, struct tv_err *err)
 		for (size_t i = 0; i < TV_ARRAY_LEN(ours); i++)
 			known |= strcmp(e->d_name, ours[i]) == 0;
 		if (!known)
-			return tv_err_set(err, -ENOTEMPTY, "'%s' is not empty (it has '%s')", folder,
-					  e->d_name);
+			return tv_err_set(err, -ENOTEMPTY, "'%s' is not empty (it has '%s')",
+					  folder, e->d_name);
 	}
 	return tv_io_remove_tree(dirfd, "index", err);
 }
@@ -174,8 +174,8 @@ static int check_format(const struct tv_store *s, struct tv_err *err)
 
 	int r = tv_io_read_file(s->dirfd, "format", 4096, &text, &n, err);
 	if (r == -ENOENT)
-		return tv_err_set(err, -TV_E_NOSTORE, "'%s' is not a tvfs store (tvfs init makes one)",
-				  s->folder);
+		return tv_err_set(err, -TV_E_NOSTORE,
+				  "'%s' is not a tvfs store (tvfs init makes one)", s->folder);
 	if (r < 0)
 		return tv_err_wrap(err, r, "%s", s->folder);
 	if (strncmp(text, FORMAT_MAGIC, strlen(FORMAT_MAGIC)) != 0)
@@ -185,9 +185,10 @@ static int check_format(const struct tv_store *s, struct tv_err *err)
 	if (end == digits || *end != '\n' || format == 0)
 		return tv_err_set(err, -TV_E_DAMAGED, "'%s/format' is damaged", s->folder);
 	if (format > TV_STORE_FORMAT)
-		return tv_err_set(err, -TV_E_VERSION,
-				  "store '%s' has format %lu, this tvfs knows up to %d: use a newer tvfs",
-				  s->folder, format, TV_STORE_FORMAT);
+		return tv_err_set(
+			err, -TV_E_VERSION,
+			"store '%s' has format %lu, this tvfs knows up to %d: use a newer tvfs",
+			s->folder, format, TV_STORE_FORMAT);
 	return 0;
 }
 
@@ -241,13 +242,15 @@ static int read_node(struct tv_kv_txn *t, void *arg, struct tv_err *err)
 	struct tv_bytes bytes;
 	char hex[TV_ADDR_HEX];
 
-	int r = tv_kv_get(t, TV_T_NODES, tv_bytes(read->addr->b, sizeof(read->addr->b)), &bytes, err);
+	int r = tv_kv_get(t, TV_T_NODES, tv_bytes(read->addr->b, sizeof(read->addr->b)), &bytes,
+			  err);
 	if (r < 0)
 		return r;
 	tv_addr_hex(read->addr, hex);
 	if (r == 0)
-		return tv_err_set(err, -TV_E_DAMAGED, "tree node %s is missing; run tvfs fsck", hex);
-	r = tv_node_decode(bytes.data, bytes.len, read->addr, &read->node, err);
+		return tv_err_set(err, -TV_E_DAMAGED, "tree node %s is missing; run tvfs fsck",
+				  hex);
+	r = tv_node_load(bytes.data, bytes.len, read->addr, &read->node, err);
 	return r < 0 ? tv_err_wrap(err, r, "tree node %s", hex) : 0;
 }
 
@@ -399,7 +402,8 @@ static int put_again(struct node_write *w, struct tv_bytes key, struct tv_bytes 
 		return tv_kv_put(w->t, TV_T_NODES, key, bytes, w->err);
 	char hex[TV_ADDR_HEX];
 	tv_addr_hex(&addr, hex);
-	return tv_err_set(w->err, -TV_E_DIGEST, "two different tree nodes have the address %s", hex);
+	return tv_err_set(w->err, -TV_E_DIGEST, "two different tree nodes have the address %s",
+			  hex);
 }
 
 static int put_node(void *arg, struct tv_node *node)

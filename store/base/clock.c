@@ -67,6 +67,9 @@ static bool parse_zone(const char *p, int64_t *offset_s)
 	return true;
 }
 
+/* Nanoseconds in 63 bits reach from 1678 to 2262. */
+#define TV_SECONDS_MAX (INT64_MAX / 1000000000 - 1)
+
 static bool parse_rfc3339(const char *text, int64_t *out)
 {
 	struct tm tm = { 0 };
@@ -81,7 +84,10 @@ static bool parse_rfc3339(const char *text, int64_t *out)
 		if (!p || !parse_fraction(&p, &fraction) || !parse_zone(p, &offset))
 			return false;
 	}
-	*out = ((int64_t)timegm(&tm) - offset) * 1000000000 + fraction;
+	int64_t seconds = (int64_t)timegm(&tm) - offset;
+	if (seconds < -TV_SECONDS_MAX || seconds > TV_SECONDS_MAX)
+		return false;
+	*out = seconds * 1000000000 + fraction;
 	return true;
 }
 
@@ -90,7 +96,8 @@ int tv_time_parse(const char *text, int64_t *ns, struct tv_err *err)
 	int64_t parsed;
 	if (!parse_rfc3339(text, &parsed))
 		return tv_err_set(err, -EINVAL,
-				  "'%s' is not a time; write 2026-01-19T12:00:00Z or 2026-01-19",
+				  "'%s' is not a time from 1678 to 2262; write "
+				  "2026-01-19T12:00:00Z or 2026-01-19",
 				  text);
 	*ns = parsed;
 	return 0;
