@@ -196,12 +196,14 @@ int tv_node_scan_child(struct tv_node_scan *s, const char *last, size_t n,
 		fault = "a reference to an empty node";
 	if (fault)
 		return invalid(err, last, n, fault);
-	int r = tv_hasher_sha(s->hasher, last, n, &name_sha, err);
+	int r = hash_name(s, last, n, &name_sha, err);
 	if (r == 0)
 		r = add_sums(s, ref->count, ref->size, ref->files, err);
 	if (r < 0)
 		return r;
 	keep_last(s, last, n, &name_sha);
+	if (!s->hasher)
+		return 0;
 
 	struct tv_buf *p = &s->projection;
 	tv_buf_add_le16(p, (uint16_t)n);

@@ -230,7 +230,7 @@ def parallel_commits(work):
         time.sleep(0.4)
 
     def at_once():
-        children = [subprocess.Popen([TVFS, "commit", "-q", f"data/lakehouse/S{i:02}.json"], cwd=project) for i in range(64)]
+        children = [subprocess.Popen([TVFS, "commit", f"data/lakehouse/S{i:02}.json"], cwd=project, stdout=subprocess.DEVNULL) for i in range(64)]
         if any(child.wait() for child in children):
             raise RuntimeError("a commit failed")
 

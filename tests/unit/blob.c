@@ -121,7 +121,8 @@ static void sizes_and_edges(void **state)
 {
 	struct fixture *f = *state;
 	struct tv_err err = TV_ERR_INIT;
-	static const size_t sizes[] = { 0, 1, 15, 16, 17, 31, 262143, 262144, 262145, 524288, 3000007 };
+	static const size_t sizes[] = { 0,	1,	15,	16,	17,	31,
+					262143, 262144, 262145, 524288, 3000007 };
 	tv_autofree uint8_t *bytes = malloc(3000007);
 	struct tv_blobs *b = begin(f);
 	struct tv_blob blobs[TV_ARRAY_LEN(sizes)];

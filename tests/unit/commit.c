@@ -100,7 +100,8 @@ static void golden_id(void **state)
 	tv_autocommit struct tv_commit c = { .time_ns = A_TIME, .author = strdup("ann") };
 	ok(put(f, &c, NULL, &err));
 	tv_sha_hex(&c.id, hex);
-	assert_string_equal(hex, "19a7b4444aab468e713c07a9b24af49172e24f55ac55588d3a95ad79e5474664");
+	assert_string_equal(hex,
+			    "19a7b4444aab468e713c07a9b24af49172e24f55ac55588d3a95ad79e5474664");
 }
 
 static void same_commit_twice(void **state)
@@ -413,8 +414,8 @@ static void path_rows(void **state)
 	for (size_t n = 6; n < sizeof(row); n++)
 		fails(-TV_E_DAMAGED, tv_path_index_decode(tv_bytes(row, n), "c", &v, &err));
 	static const uint8_t short_entry[] = { 1, 0, 'a', '+', 0, 1, 2, 3 };
-	fails(-TV_E_DAMAGED, tv_path_index_decode(tv_bytes(short_entry, sizeof(short_entry)), "a",
-						  &v, &err));
+	fails(-TV_E_DAMAGED,
+	      tv_path_index_decode(tv_bytes(short_entry, sizeof(short_entry)), "a", &v, &err));
 }
 
 int main(void)

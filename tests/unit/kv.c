@@ -1,4 +1,4 @@
-/* store/kv.c: the tables, map growth under load, full reader tables, damaged files, killed writers. */
+/* store/kv.c: tables, map growth under load, a full reader table, damaged files, killed writers. */
 #include "tests/unit/support.h"
 
 #include <pthread.h>
@@ -194,7 +194,8 @@ static int fill_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
 	for (unsigned i = 0; i < f->n; i++) {
 		uint8_t key[8];
 		tv_be64_put(key, f->first + i);
-		int r = tv_kv_put(t, TV_T_NODES, tv_bytes(key, 8), tv_bytes(value, sizeof(value)), err);
+		int r = tv_kv_put(t, TV_T_NODES, tv_bytes(key, 8), tv_bytes(value, sizeof(value)),
+				  err);
 		if (r < 0)
 			return r;
 	}

@@ -95,7 +95,18 @@ static struct tv_buf raw_finish(struct raw *r)
 static int decode(const void *bytes, size_t n, struct tv_node **out, struct tv_err *err)
 {
 	struct tv_addr addr = tv_addr_of(bytes, n);
-	return tv_node_decode(bytes, n, &addr, out, err);
+	struct tv_node *loaded = NULL;
+	int r = tv_node_decode(bytes, n, &addr, out, err);
+
+	/* What the full check accepts the plain one does too, with the same sums and hash. */
+	int plain = tv_node_load(bytes, n, &addr, &loaded, NULL);
+	if (r == 0) {
+		assert_int_equal(plain, 0);
+		assert_true(tv_sha_eq(tv_node_sha(loaded), tv_node_sha(*out)));
+		assert_int_equal(tv_node_len(loaded), tv_node_len(*out));
+	}
+	tv_node_unref(loaded);
+	return r;
 }
 
 /* Decodes and frees; the code of the decoder. */

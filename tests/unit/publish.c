@@ -3,7 +3,8 @@
 
 #include <signal.h>
 
-static int look(struct fixture *f, const struct tv_entry *root, const char *path, struct tv_err *err)
+static int look(struct fixture *f, const struct tv_entry *root, const char *path,
+		struct tv_err *err)
 {
 	struct tv_entry e;
 	return tv_tree_lookup(tv_store_nodes(f->store), root, path, &e, NULL, err);
@@ -15,8 +16,11 @@ static void first_and_next(void **state)
 	struct tv_err err = TV_ERR_INIT;
 	struct tv_published one, two;
 	struct file a = { .path = "a/b", .text = "1" }, c = { .path = "c", .text = "2" };
-	struct tv_publish p = { .ref = "main", .author = "ann", .message = "first",
-				.trace_id = "t", .meta = "{\"k\":1}" };
+	struct tv_publish p = { .ref = "main",
+				.author = "ann",
+				.message = "first",
+				.trace_id = "t",
+				.meta = "{\"k\":1}" };
 	ok(publish_with(f->store, &p, &a, 1, &one, NULL, &err));
 	struct tv_sha zero = { { 0 } };
 	assert_true(tv_sha_eq(&one.previous, &zero) && !one.merged && !one.unchanged);

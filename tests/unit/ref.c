@@ -6,12 +6,14 @@ static void names(void **state)
 	(void)state;
 	struct tv_err err = TV_ERR_INIT;
 	char name[210];
-	static const char *const good[] = { "main", "v1.0", "draft/ann/x-1", "a", "feed", "abcdefg",
-					    "deadbee", "2026-01-19", "a_b+c", "deadbeefx" };
-	static const char *const bad[] = { "", "/a", "a/", "a//b", ".a", "a/.b", "-a", "a/-b",
-					   "a.lock", "a.lock/b", "a b", "a:b", "a~1", "a@{0}",
-					   "deadbeef", "DEADBEEF00", "12345678", "\xc3\xa9", "a\n",
-					   ".." };
+	static const char *const good[] = { "main",  "v1.0",	 "draft/ann/x-1", "a",
+					    "feed",  "abcdefg",	 "deadbee",	  "2026-01-19",
+					    "a_b+c", "deadbeefx" };
+	static const char *const bad[] = { "",	       "/a",	   "a/",       "a//b",
+					   ".a",       "a/.b",	   "-a",       "a/-b",
+					   "a.lock",   "a.lock/b", "a b",      "a:b",
+					   "a~1",      "a@{0}",	   "deadbeef", "DEADBEEF00",
+					   "12345678", "\xc3\xa9", "a\n",      ".." };
 	for (size_t i = 0; i < TV_ARRAY_LEN(good); i++)
 		ok(tv_ref_name_check(good[i], &err));
 	for (size_t i = 0; i < TV_ARRAY_LEN(bad); i++)
@@ -49,7 +51,8 @@ static void compare_and_swap(void **state)
 	fails(-EINVAL, move(f, "x y", TV_REF_BRANCH, NULL, &b, &err));
 	ok(move(f, "x", TV_REF_BRANCH, &a, &b, &err));
 	ok(tv_ref_get(f->store, "x", &ref, &err));
-	assert_true(tv_sha_eq(&ref.commit, &b) && ref.kind == TV_REF_BRANCH && ref.time_ns > A_TIME);
+	assert_true(tv_sha_eq(&ref.commit, &b) && ref.kind == TV_REF_BRANCH &&
+		    ref.time_ns > A_TIME);
 	assert_string_equal(ref.name, "x");
 }
 
@@ -156,9 +159,8 @@ static void damaged_row(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names),  store_test(compare_and_swap),
-		store_test(tags_do_not_move), store_test(history),
-		store_test(listing),	  store_test(damaged_row),
+		cmocka_unit_test(names), store_test(compare_and_swap), store_test(tags_do_not_move),
+		store_test(history),	 store_test(listing),	       store_test(damaged_row),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

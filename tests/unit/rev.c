@@ -15,7 +15,11 @@ static void make_history(struct fixture *f, struct history *h)
 	struct tv_err err = TV_ERR_INIT;
 	for (int i = 0; i < 4; i++) {
 		/* the third restores the first's contents, with other mtimes */
-		struct file file = { .path = "p", .text = i == 2 ? "0" : i == 0 ? "0" : i == 1 ? "1" : "3" };
+		struct file file = { .path = "p",
+				     .text = i == 2   ? "0"
+					     : i == 0 ? "0"
+					     : i == 1 ? "1"
+						      : "3" };
 		struct tv_published out;
 		file.mtime_ns = A_TIME + i;
 		ok(publish_files(f->store, "main", i ? &h->id[i - 1] : NULL, &file, 1, &out, &err));
@@ -55,9 +59,9 @@ static void grammar(void **state)
 	static const struct {
 		const char *text;
 		int commit;
-	} good[] = { { "main", 3 },	{ "main~", 2 },	   { "main~1", 2 },  { "main~3", 0 },
-		     { "main~0", 3 },	{ "main~~", 1 },   { "main~1~2", 0 }, { "v1", 1 },
-		     { "v1~", 0 },	{ "draft/x", 0 } };
+	} good[] = { { "main", 3 },   { "main~", 2 },  { "main~1", 2 },	  { "main~3", 0 },
+		     { "main~0", 3 }, { "main~~", 1 }, { "main~1~2", 0 }, { "v1", 1 },
+		     { "v1~", 0 },    { "draft/x", 0 } };
 	for (size_t i = 0; i < TV_ARRAY_LEN(good); i++)
 		expect(f, &h, good[i].text, good[i].commit);
 	for (int i = 0; i < 4; i++) {
@@ -108,14 +112,22 @@ static void refused(void **state)
 		const char *text;
 		int code;
 	} bad[] = {
-		{ "", -EINVAL },	  { "~", -EINVAL },
-		{ "main~x", -EINVAL },	  { "main^", -EINVAL },
-		{ "main~1x", -EINVAL },	  { "main@{", -EINVAL },
-		{ "main@{x}", -EINVAL },  { "main@{}", -EINVAL },
-		{ "a b", -EINVAL },	  { "main~99999999999999999999", -EINVAL },
-		{ "main~4", -ENOENT },	  { "v1~2", -ENOENT },
-		{ "nope", -ENOENT },	  { "abc", -ENOENT },
-		{ "00000000", -ENOENT },  { "nope@{2026-01-01T00:00:00Z}", -ENOENT },
+		{ "", -EINVAL },
+		{ "~", -EINVAL },
+		{ "main~x", -EINVAL },
+		{ "main^", -EINVAL },
+		{ "main~1x", -EINVAL },
+		{ "main@{", -EINVAL },
+		{ "main@{x}", -EINVAL },
+		{ "main@{}", -EINVAL },
+		{ "a b", -EINVAL },
+		{ "main~99999999999999999999", -EINVAL },
+		{ "main~4", -ENOENT },
+		{ "v1~2", -ENOENT },
+		{ "nope", -ENOENT },
+		{ "abc", -ENOENT },
+		{ "00000000", -ENOENT },
+		{ "nope@{2026-01-01T00:00:00Z}", -ENOENT },
 		{ "main@{2001-01-01T00:00:00Z}", -TV_E_MISSING },
 	};
 	for (size_t i = 0; i < TV_ARRAY_LEN(bad); i++)
@@ -241,9 +253,10 @@ static void empty_store(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		store_test(grammar),	 store_test(foundations), store_test(refused),
-		store_test(deleted_refs_have_a_past), store_test(ambiguous),
-		cmocka_unit_test(splitting), store_test(empty_store),
+		store_test(grammar),	 store_test(foundations),
+		store_test(refused),	 store_test(deleted_refs_have_a_past),
+		store_test(ambiguous),	 cmocka_unit_test(splitting),
+		store_test(empty_store),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

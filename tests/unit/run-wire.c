@@ -86,11 +86,27 @@ static void descriptors(void **state)
 	close(fds[1]);
 }
 
+/* Who closes without reading does not take back what it said. */
+static void unread(void **state)
+{
+	(void)state;
+	struct tv_err err = TV_ERR_INIT;
+	int pair[2];
+	assert_int_equal(tv_wire_pair(pair, &err), 0);
+	assert_int_equal(tv_wire_tell(pair[1], "never read", NULL, NULL, &err), 0);
+	assert_int_equal(tv_wire_tell(pair[0], "last words", NULL, NULL, &err), 0);
+	close(pair[0]);
+	assert_int_equal(tv_wire_expect(pair[1], "last words", NULL, &err), 0);
+	assert_int_equal(tv_wire_expect(pair[1], "more", NULL, &err), -EPIPE);
+	close(pair[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages),
 		cmocka_unit_test(descriptors),
+		cmocka_unit_test(unread),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

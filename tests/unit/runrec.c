@@ -9,8 +9,11 @@ static void ids(void **state)
 	(void)state;
 	struct tv_err err = TV_ERR_INIT;
 	char id[210];
-	static const char *const good[] = { "a", "20260119T120000Z-1f3a9c", "a.b_c+d:e@f=g-h", "0" };
-	static const char *const bad[] = { "", ".a", "-a", "a b", "a/b", "a\n", "\xc3\xa9", "../x" };
+	static const char *const good[] = { "a", "20260119T120000Z-1f3a9c", "a.b_c+d:e@f=g-h",
+					    "0" };
+	static const char *const bad[] = {
+		"", ".a", "-a", "a b", "a/b", "a\n", "\xc3\xa9", "../x"
+	};
 	for (size_t i = 0; i < TV_ARRAY_LEN(good); i++)
 		ok(tv_run_id_check(good[i], false, &err));
 	for (size_t i = 0; i < TV_ARRAY_LEN(bad); i++)

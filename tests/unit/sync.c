@@ -1,8 +1,10 @@
 #include "live.h"
 
 #include <signal.h>
+#include <sys/file.h>
 
 #include "store/base/clock.h"
+#include "store/base/hex.h"
 
 #define sync_ok(l) ok(sync_main((l), false, NULL, &err))
 
@@ -293,7 +295,6 @@ static void a_partial_commit_then_a_sync(void **state)
 
 struct kill_at {
 	struct live *l;
-	int64_t after_ns;
 	unsigned changed, stop; /* dies when this many paths have been told */
 };
 
@@ -375,16 +376,32 @@ static void a_killed_sync_is_repeated(void **state)
 	tv_worktree_close(&l.w);
 }
 
-static void one_at_a_time(void **state)
+/* Holds the folder's lock as a sync of another process would. */
+static int hold_lock(void *arg)
+{
+	const struct live *l = arg;
+	char path[160], hex[33];
+	tv_hex_encode(l->w.id, 16, hex);
+	snprintf(path, sizeof(path), "%s/sync-%s.lock", l->f->folder, hex);
+	int fd = open(path, O_RDWR);
+	is(fd >= 0 && flock(fd, LOCK_EX) == 0);
+	usleep(300000);
+	return 0;
+}
+
+static void a_commit_waits_for_a_sync(void **state)
 {
 	struct live l;
-	struct tv_err err = TV_ERR_INIT;
 	live_open(&l, *state);
-	publish_round(l.f->store, 0);
-	struct tv_worktree second;
-	ok(tv_worktree_open(l.f->store, l.dir, &second, &err));
-	sync_ok(&l);
-	tv_worktree_close(&second);
+	put(&l, "a", "1");
+	import_all(&l);
+	pid_t pid = fork_child(hold_lock, &l);
+	usleep(100000);
+	int64_t begun = tv_boottime_ns();
+	put(&l, "a", "2");
+	import_all(&l);
+	is(tv_boottime_ns() - begun > 100000000);
+	assert_int_equal(wait_child(pid), 0);
 	tv_worktree_close(&l.w);
 }
 
@@ -400,7 +417,7 @@ int main(void)
 		store_test(in_every_order_on_one_path),
 		store_test(a_partial_commit_then_a_sync),
 		store_test(a_killed_sync_is_repeated),
-		store_test(one_at_a_time),
+		store_test(a_commit_waits_for_a_sync),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,7 @@ static int mem_get(void *arg, const struct tv_addr *addr, struct tv_node **out, 
 		return tv_err_set(err, -TV_E_DAMAGED, "node is missing");
 	m->gets++;
 	size_t n = tv_node_bytes(m->nodes[*at], &bytes);
-	return tv_node_decode(bytes, n, addr, out, err);
+	return tv_node_load(bytes, n, addr, out, err); /* as the store reads */
 }
 
 void mem_store_init(struct mem_store *m)
