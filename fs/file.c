@@ -223,6 +223,13 @@ static int open_frozen(struct tv_view *v, struct tv_inode *inode, int flags,
 	return r;
 }
 
+int tv_own_flags(int flags)
+{
+	/* O_APPEND: the kernel says where each write goes, and writes of mapped pages come through any
+	 * handle. O_DIRECT is between the kernel and the user; O_NOATIME is for owners only. */
+	return (flags & (O_ACCMODE | O_SYNC | O_DSYNC)) | O_CLOEXEC;
+}
+
 /* Opens the overlay's file. Lock: namespace. */
 static int open_upper_fd(struct tv_view *v, struct tv_inode *inode, int flags)
 {
@@ -233,9 +240,7 @@ static int open_upper_fd(struct tv_view *v, struct tv_inode *inode, int flags)
 	int r = tv_inode_at(v, inode, &dir, &name);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;
-	/* O_DIRECT is between the kernel and the user; O_NOATIME is for owners only. */
-	flags &= O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC;
-	flags |= O_CLOEXEC | O_NONBLOCK;
+	flags = tv_own_flags(flags) | O_NONBLOCK;
 	int fd;
 	if (*name) {
 		fd = openat(dir.fd, name, flags | O_NOFOLLOW);

@@ -196,12 +196,6 @@ int tv_view_link(struct tv_view *v, struct tv_inode *given, struct tv_inode *dir
 	return r;
 }
 
-/* The flags that a new file's descriptor keeps. */
-static int own_flags(int flags)
-{
-	return (flags & (O_ACCMODE | O_APPEND | O_SYNC | O_DSYNC)) | O_CLOEXEC;
-}
-
 struct create_args {
 	mode_t mode;
 	int flags;
@@ -211,7 +205,7 @@ struct create_args {
 static int do_create(const void *arg, int dirfd, const char *name)
 {
 	const struct create_args *a = arg;
-	*a->fd = openat(dirfd, name, own_flags(a->flags) | O_CREAT | O_EXCL | O_NOFOLLOW,
+	*a->fd = openat(dirfd, name, tv_own_flags(a->flags) | O_CREAT | O_EXCL | O_NOFOLLOW,
 			a->mode & 07777);
 	return *a->fd < 0 ? -errno : 0;
 }
@@ -282,7 +276,7 @@ int tv_view_tmpfile(struct tv_view *v, struct tv_inode *dir, mode_t mode, int fl
 		r = tv_inode_dir(v, dir, &at);
 	tv_autoclose int fd = -1;
 	if (r == 0)
-		fd = openat(at.fd, ".", own_flags(flags) | O_TMPFILE | (flags & O_EXCL), mode & 07777);
+		fd = openat(at.fd, ".", tv_own_flags(flags) | O_TMPFILE | (flags & O_EXCL), mode & 07777);
 	if (r == 0 && fd < 0)
 		r = -errno;
 	if (r == 0)

@@ -187,6 +187,8 @@ bool tv_kernel_writers(struct tv_view *v, struct tv_inode *inode);
 int tv_detach(struct tv_view *v, struct tv_inode *inode);
 /* Keeps hold of a nameless inode's file. Takes over fd, also on failure. */
 int tv_orphan_keep(struct tv_view *v, struct tv_inode *inode, int fd);
+/* The flags of a user's open that the daemon's own descriptor gets. */
+int tv_own_flags(int flags);
 /* An open handle for a descriptor just opened (taken over, also on failure). */
 int tv_file_adopt(struct tv_view *v, struct tv_inode *inode, int fd, int flags,
 		  const struct tv_caller *who, struct tv_file **out);

@@ -24,10 +24,11 @@ int tv_blob_other_sha(const struct tv_addr *addr, struct tv_err *err)
 {
 	char hex[TV_ADDR_HEX];
 	tv_addr_hex(addr, hex);
-	return tv_err_set(err, -TV_E_DIGEST,
-			  "address %s is taken by other bytes (a forged file, or a damaged row: run "
-			  "tvfs fsck)",
-			  hex);
+	return tv_err_set(
+		err, -TV_E_DIGEST,
+		"address %s is taken by other bytes (a forged file, or a damaged row: run "
+		"tvfs fsck)",
+		hex);
 }
 
 static int read_epoch(struct tv_kv_txn *t, void *arg, struct tv_err *err)
@@ -58,8 +59,7 @@ int tv_blobs_begin(struct tv_store *s, struct tv_blobs **out, struct tv_err *err
 
 static void free_scratch(struct tv_blob_scratch *sc)
 {
-	if (sc)
-		tv_hasher_free(sc->hasher);
+	tv_hasher_free(sc->hasher);
 	free(sc);
 }
 
@@ -92,33 +92,35 @@ void tv_blobs_free(struct tv_blobs *b)
 	free(b);
 }
 
-static int take_scratch(struct tv_blobs *b, struct tv_blob_scratch **out, struct tv_err *err)
+static struct tv_blob_scratch *new_scratch(struct tv_err *err)
+{
+	struct tv_blob_scratch *sc = malloc(sizeof(*sc));
+	if (!sc)
+		tv_err_nomem(err);
+	else if (tv_hasher_new(&sc->hasher, err) == 0)
+		return sc;
+	free(sc);
+	return NULL;
+}
+
+/* NULL, and err set, without memory. */
+static struct tv_blob_scratch *take_scratch(struct tv_blobs *b, struct tv_err *err)
 {
 	pthread_mutex_lock(&b->lock);
 	struct tv_blob_scratch *sc = b->spare;
 	if (sc)
 		b->spare = sc->next;
 	pthread_mutex_unlock(&b->lock);
-	if (sc) {
-		*out = sc;
-		return tv_hasher_reset(sc->hasher, err);
-	}
-	sc = malloc(sizeof(*sc));
 	if (!sc)
-		return tv_err_nomem(err);
-	int r = tv_hasher_new(&sc->hasher, err);
-	if (r < 0) {
-		free(sc);
-		return r;
-	}
-	*out = sc;
-	return 0;
+		return new_scratch(err);
+	if (tv_hasher_reset(sc->hasher, err) == 0)
+		return sc;
+	free_scratch(sc);
+	return NULL;
 }
 
 static void put_scratch(struct tv_blobs *b, struct tv_blob_scratch *sc)
 {
-	if (!sc)
-		return;
 	pthread_mutex_lock(&b->lock);
 	sc->next = b->spare;
 	b->spare = sc;
@@ -332,11 +334,11 @@ int tv_blobs_add_fd(struct tv_blobs *b, int fd, struct tv_blob *out, struct tv_b
 	tv_auto(temp_drop) struct temp t = { .batch = b, .fd = -1 };
 	struct tv_blob blob = { .size = 0 };
 	struct tv_blob_edges seen = { .head_len = 0 };
-	struct tv_blob_scratch *sc = NULL;
+	struct tv_blob_scratch *sc = take_scratch(b, err);
+	if (!sc)
+		return -ENOMEM;
 
-	int r = take_scratch(b, &sc, err);
-	if (r == 0)
-		r = take_in(b, fd, sc, &t, &blob, &seen, err);
+	int r = take_in(b, fd, sc, &t, &blob, &seen, err);
 	if (r == 0)
 		r = settle(b, &t, sc->buf, (size_t)blob.size, &blob, err);
 	put_scratch(b, sc);

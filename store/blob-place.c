@@ -14,8 +14,8 @@
 #include "store/base/io.h"
 #include "store/store-priv.h"
 
-/* A batch placed longer ago than this is looked at again: suspended programs are a reason for a file
- * to be gone that no epoch tells. */
+/* A batch placed longer ago than this is looked at again: a program that slept for so long may have
+ * been overtaken by what no epoch tells, such as somebody who tidied up by hand. */
 #define TRUST_NS (5 * 60 * INT64_C(1000000000))
 
 /* --- placing --------------------------------------------------------------------------------- */
@@ -136,8 +136,8 @@ static int check_file(struct tv_store *s, const struct tv_addr *addr, uint64_t s
 	return r == -ENOENT ? gone(addr, err) : r;
 }
 
-static int register_item(struct tv_blobs *b, struct tv_kv_txn *t, const struct tv_blob_item *it, bool look,
-			 struct tv_err *err)
+static int register_item(struct tv_blobs *b, struct tv_kv_txn *t, const struct tv_blob_item *it,
+			 bool look, struct tv_err *err)
 {
 	struct tv_blob_row row;
 	int r = tv_blob_row_get(t, &it->blob.addr, &row, err);
@@ -179,7 +179,8 @@ int tv_blobs_register(struct tv_blobs *b, struct tv_kv_txn *t, struct tv_err *er
 {
 	uint64_t epoch;
 	if (!b->placed_ns)
-		return tv_err_set(err, -EINVAL, "a batch of blobs is registered after it was placed");
+		return tv_err_set(err, -EINVAL,
+				  "a batch of blobs is registered after it was placed");
 	int r = tv_gc_epoch_get(t, &epoch, err);
 	if (r < 0)
 		return r;

@@ -35,8 +35,8 @@ struct tv_blob_item {
 struct tv_blobs {
 	struct tv_store *store;
 	struct tv_process self;
-	int sync_fd; /* opened before the first write: syncfs then tells of errors since */
-	uint64_t epoch; /* of gc, when the batch began */
+	int sync_fd;	   /* opened before the first write: syncfs then tells of errors since */
+	uint64_t epoch;	   /* of gc, when the batch began */
 	int64_t placed_ns; /* boot time clock; 0 before place */
 	bool failed;
 	pthread_mutex_t lock; /* over all below, until place */

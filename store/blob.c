@@ -83,7 +83,7 @@ int tv_gc_epoch_get(struct tv_kv_txn *t, uint64_t *epoch, struct tv_err *err)
 
 int tv_gc_epoch_bump(struct tv_kv_txn *t, struct tv_err *err)
 {
-	uint64_t epoch;
+	uint64_t epoch = 0;
 	uint8_t bytes[8];
 	int r = tv_gc_epoch_get(t, &epoch, err);
 	if (r < 0)
@@ -125,8 +125,8 @@ int tv_blob_file_check(struct tv_store *s, const struct tv_addr *addr, uint64_t 
 		return tv_err_sys(err, -errno, "cannot stat blob %s", path + 3);
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
 		return tv_err_set(err, -TV_E_DAMAGED,
-				  "blob %s has %lld bytes, not %" PRIu64 "; run tvfs fsck", path + 3,
-				  (long long)st.st_size, size);
+				  "blob %s has %lld bytes, not %" PRIu64 "; run tvfs fsck",
+				  path + 3, (long long)st.st_size, size);
 	return 0;
 }
 
@@ -138,7 +138,8 @@ int tv_blob_open(struct tv_store *s, const struct tv_addr *addr, struct tv_err *
 	if (fd >= 0)
 		return fd;
 	if (errno == ENOENT)
-		return tv_err_set(err, -TV_E_DAMAGED, "blob %s is missing; run tvfs fsck", path + 3);
+		return tv_err_set(err, -TV_E_DAMAGED, "blob %s is missing; run tvfs fsck",
+				  path + 3);
 	return tv_err_sys(err, -errno, "cannot open blob %s", path + 3);
 }
 
@@ -198,7 +199,7 @@ static int hash_fd(int fd, struct tv_blob *out, struct tv_err *err)
 
 int tv_blob_verify(struct tv_store *s, const struct tv_addr *addr, struct tv_err *err)
 {
-	struct tv_blob want, have;
+	struct tv_blob want = { .size = 0 }, have = { .size = 0 };
 	char hex[TV_ADDR_HEX];
 	int r = tv_blob_info(s, addr, &want, err);
 	if (r < 0)

@@ -239,8 +239,9 @@ static int check_commit(struct tv_commit *c, struct tv_err *err)
 	r = tv_json_parse(c->meta, strlen(c->meta), &meta, err);
 	if (r < 0)
 		return tv_err_wrap(err, r, "the commit's meta");
-	return cJSON_IsObject(meta) ? 0
-				    : tv_err_set(err, -EINVAL, "the commit's meta is no JSON object");
+	return cJSON_IsObject(meta)
+		       ? 0
+		       : tv_err_set(err, -EINVAL, "the commit's meta is no JSON object");
 }
 
 /* Sets the generation; *first is the first parent's root. */
@@ -270,7 +271,8 @@ static int next_sequence(struct tv_kv_txn *t, uint64_t *out, struct tv_err *err)
 	if (r < 0)
 		return r;
 	if (r && value.len != 8)
-		return tv_err_set(err, -TV_E_DAMAGED, "the commit counter is damaged; run tvfs fsck");
+		return tv_err_set(err, -TV_E_DAMAGED,
+				  "the commit counter is damaged; run tvfs fsck");
 	*out = r ? tv_be64_get(value.data) + 1 : 1;
 	tv_be64_put(bytes, *out);
 	return tv_kv_put(t, TV_T_META, key, tv_bytes(bytes, 8), err);
@@ -301,8 +303,8 @@ int tv_commit_put(struct tv_store *s, struct tv_kv_txn *t, const struct tv_node_
 {
 	(void)s;
 	tv_autobuf struct tv_buf bytes = TV_BUF_INIT;
-	struct tv_entry before;
-	struct tv_bytes row;
+	struct tv_entry before = { .kind = TV_DIR };
+	struct tv_bytes row = { NULL, 0 };
 
 	int r = check_commit(c, err);
 	if (r == 0)
@@ -358,8 +360,9 @@ int tv_commit_del(struct tv_store *s, struct tv_kv_txn *t, const struct tv_sha *
 
 static struct tv_bytes shallow_key(const struct tv_sha *parent, char key[SHALLOW_KEY])
 {
-	memcpy(key, "shallow/", 8);
-	tv_sha_hex(parent, key + 8);
+	char hex[TV_SHA_HEX];
+	tv_sha_hex(parent, hex);
+	snprintf(key, SHALLOW_KEY, "shallow/%s", hex);
 	return tv_bytes(key, SHALLOW_KEY - 1);
 }
 
@@ -375,7 +378,7 @@ int tv_commit_shallow_is_in(struct tv_kv_txn *t, const struct tv_sha *parent, st
 	return tv_kv_get(t, TV_T_META, shallow_key(parent, key), NULL, err);
 }
 
-/* --- looking ----------------------------------------------------------------------------------- */
+/* --- looking --------------------------------------------------------------------------------- */
 
 struct find {
 	const struct tv_sha *foundation;

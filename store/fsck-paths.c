@@ -15,6 +15,7 @@
 struct paths {
 	struct tv_fsck_run *run;
 	struct tv_map16 sequences; /* of all commits, padded with zeroes */
+	uint64_t newest;
 	const struct tv_fsck_commit *commit;
 	uint64_t missing; /* of this commit */
 };
@@ -36,9 +37,8 @@ static int row(void *arg, struct tv_bytes key, struct tv_bytes value, struct tv_
 		return tv_fsck_tellf(p->run, TV_DAMAGE, NULL, err, "a path row has a malformed key");
 	uint64_t sequence = tv_be64_get(key.len == PATH_KEY ? bytes + 16 : bytes);
 	pad(sequence, padded);
-	uint64_t newest = p->run->n_commits ? *tv_map16_get(&p->sequences, (uint8_t[16]){ 0 }) : 0;
 	/* Newer ones belong to commits that came after the list was made. */
-	if (!tv_map16_get(&p->sequences, padded) && sequence <= newest)
+	if (!tv_map16_get(&p->sequences, padded) && sequence <= p->newest)
 		return tv_fsck_tellf(p->run, TV_DAMAGE, NULL, err,
 				     "a path row belongs to commit number %llu, which is not there",
 				     (unsigned long long)sequence);
@@ -118,18 +118,15 @@ static int check_commit(struct paths *p, struct tv_err *err)
 int tv_fsck_paths(struct tv_fsck_run *run, struct tv_err *err)
 {
 	struct paths p = { .run = run };
-	uint64_t newest = 0;
 	int res = 0;
 	for (size_t i = 0; res == 0 && i < run->n_commits; i++) {
+		uint64_t sequence = run->commits[i].sequence;
 		uint8_t key[16];
-		pad(run->commits[i].sequence, key);
-		newest = run->commits[i].sequence > newest ? run->commits[i].sequence : newest;
+		pad(sequence, key);
+		p.newest = sequence > p.newest ? sequence : p.newest;
 		if (tv_map16_put(&p.sequences, key, 0) < 0)
 			res = tv_err_nomem(err);
 	}
-	/* Sequence 0 is no commit's: its place tells the newest. */
-	if (res == 0 && tv_map16_put(&p.sequences, (uint8_t[16]){ 0 }, newest) < 0)
-		res = tv_err_nomem(err);
 	if (res == 0)
 		res = tv_table_pass(run->s->kv, TV_T_PATHS, row, &p, err);
 	for (size_t i = 0; res == 0 && i < run->n_commits; i++) {

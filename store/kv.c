@@ -68,8 +68,8 @@ struct tv_kv_cursor {
 
 /*
  * The one mutable global of store/. LMDB's locks belong to the process: closing a second handle of
- * the same files would drop the first one's locks unseen, and other processes would take its readers
- * for dead. So there is at most one environment a folder and process.
+ * the same files would drop the first one's locks unseen, and other processes would take its
+ * readers for dead. So there is at most one environment a folder and process.
  */
 static struct {
 	pthread_mutex_t lock;
@@ -110,7 +110,8 @@ static int kv_error(struct tv_err *err, int rc, const char *what)
 		{ MDB_READERS_FULL, -TV_E_LOCKED,
 		  "all reader slots of the index are in use; end some programs that use the store" },
 		{ MDB_TXN_FULL, -EFBIG, "too many changes for one transaction" },
-		{ MDB_BAD_RSLOT, -EINVAL, "a read began inside a read of its thread, or after fork" },
+		{ MDB_BAD_RSLOT, -EINVAL,
+		  "a read began inside a read of its thread, or after fork" },
 		{ MDB_BAD_TXN, -EIO, "an earlier step of this transaction failed" },
 		{ MDB_BAD_VALSIZE, -EINVAL, "a key is empty or over 511 bytes" },
 	};
@@ -193,7 +194,7 @@ int tv_kv_create_sized(const char *path, unsigned mode, size_t map_bytes, struct
 	if (chmod(path, folder_mode) < 0)
 		return tv_err_sys(err, -errno, "cannot set the mode of '%s'", path);
 
-	MDB_env *env;
+	MDB_env *env = NULL;
 	MDB_dbi dbi[TV_T_COUNT];
 	int r = env_new(&env, err);
 	if (r < 0)
@@ -226,8 +227,8 @@ static int check_files(int dirfd, struct stat *data, struct tv_err *err)
 		return tv_err_set(err, -TV_E_DAMAGED,
 				  "the index's data file is cut short (%lld bytes)",
 				  (long long)data->st_size);
-	const char *name = faccessat(dirfd, DATA_FILE, R_OK | W_OK, AT_EACCESS) < 0 ? DATA_FILE
-										   : LOCK_FILE;
+	const char *name =
+		faccessat(dirfd, DATA_FILE, R_OK | W_OK, AT_EACCESS) < 0 ? DATA_FILE : LOCK_FILE;
 	if (faccessat(dirfd, name, R_OK | W_OK, AT_EACCESS) == 0 || errno == ENOENT)
 		return 0;
 	return tv_err_sys(err, -errno,
@@ -298,14 +299,15 @@ static void kv_free(struct tv_kv *kv)
 	free(kv);
 }
 
-static int kv_new(const char *path, struct tv_kv **out, struct tv_err *err)
+/* NULL without memory. */
+static struct tv_kv *kv_new(const char *path)
 {
 	struct tv_kv *kv = calloc(1, sizeof(*kv));
 	char *copy = strdup(path);
 	if (!kv || !copy || pthread_key_create(&kv->current, NULL) != 0) {
 		free(copy);
 		free(kv);
-		return tv_err_nomem(err);
+		return NULL;
 	}
 	kv->path = copy;
 	kv->pid = getpid();
@@ -318,8 +320,7 @@ static int kv_new(const char *path, struct tv_kv **out, struct tv_err *err)
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&kv->map, &attr);
 	pthread_rwlockattr_destroy(&attr);
-	*out = kv;
-	return 0;
+	return kv;
 }
 
 /* The environment that this process (not the one it was forked from) has open on the folder. */
@@ -337,11 +338,10 @@ static struct tv_kv *find_open(const char *path)
 
 static int open_first(const char *path, unsigned mode, struct tv_kv **out, struct tv_err *err)
 {
-	struct tv_kv *kv = NULL;
-	int r = kv_new(path, &kv, err);
-	if (r < 0)
-		return r;
-	r = open_env(kv, mode, err);
+	struct tv_kv *kv = kv_new(path);
+	if (!kv)
+		return tv_err_nomem(err);
+	int r = open_env(kv, mode, err);
 	if (r < 0) {
 		kv_free(kv);
 		return r;
@@ -374,9 +374,10 @@ void tv_kv_close(struct tv_kv *kv)
 	pthread_mutex_lock(&open_envs.lock);
 	if (--kv->opens == 0) {
 		struct tv_kv **at = &open_envs.first;
-		while (*at != kv)
+		while (*at && *at != kv)
 			at = &(*at)->next;
-		*at = kv->next;
+		if (*at)
+			*at = kv->next;
 		kv_free(kv);
 	}
 	pthread_mutex_unlock(&open_envs.lock);
@@ -387,7 +388,8 @@ void tv_kv_close(struct tv_kv *kv)
 /* Asks the kernel before LMDB gives its old map away. */
 static int check_room(size_t bytes)
 {
-	void *probe = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *probe =
+		mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (probe == MAP_FAILED)
 		return errno;
 	munmap(probe, bytes);
@@ -556,10 +558,11 @@ int tv_kv_write(struct tv_kv *kv, int (*body)(struct tv_kv_txn *t, void *arg, st
 		return tv_err_set(err, -EDEADLK, "a write began inside another transaction");
 
 	pthread_mutex_lock(&kv->writer);
-	int r = kv->write_failed ? tv_err_set(err, -EIO,
-					      "an earlier write to the index failed; check the disk, "
-					      "then start again")
-				 : 0;
+	int r = kv->write_failed
+			? tv_err_set(err, -EIO,
+				     "an earlier write to the index failed; check the disk, "
+				     "then start again")
+			: 0;
 	while (r == 0) {
 		struct tv_kv_txn t = { .kv = kv, .write = true };
 		r = write_once(&t, body, arg, err);
@@ -577,7 +580,7 @@ int tv_kv_write(struct tv_kv *kv, int (*body)(struct tv_kv_txn *t, void *arg, st
 static MDB_val to_val(struct tv_bytes b)
 {
 	/* LMDB does not change what it is given here; its type just has no const. */
-	return (MDB_val){ .mv_size = b.len, .mv_data = (void *)(uintptr_t)b.data };
+	return (MDB_val){ .mv_size = b.len, .mv_data = (void *)b.data };
 }
 
 static int write_error(struct tv_kv_txn *t, struct tv_err *err, int rc)

@@ -112,7 +112,7 @@ struct rows {
 	struct row {
 		struct path_hash hash;
 		size_t at, len; /* of the record, in records */
-	} *rows;
+	} * rows;
 	size_t len, cap;
 	struct tv_buf records;
 };
@@ -126,7 +126,8 @@ static void rows_free(struct rows *r)
 static int collect(void *arg, const struct tv_diff_item *item, struct tv_err *err)
 {
 	struct rows *rows = arg;
-	const struct tv_entry *after = item->after && item->after->kind != TV_DIR ? item->after : NULL;
+	const struct tv_entry *after =
+		item->after && item->after->kind != TV_DIR ? item->after : NULL;
 	if (!after && (!item->before || item->before->kind == TV_DIR))
 		return 0;
 	if (rows->len == rows->cap) {
@@ -139,8 +140,7 @@ static int collect(void *arg, const struct tv_diff_item *item, struct tv_err *er
 	}
 	size_t at = rows->records.len;
 	encode(&rows->records, item->path, after ? item->change : TV_REMOVED, after);
-	rows->rows[rows->len++] =
-		(struct row){ hash_path(item->path), at, rows->records.len - at };
+	rows->rows[rows->len++] = (struct row){ hash_path(item->path), at, rows->records.len - at };
 	return rows->records.failed ? tv_err_nomem(err) : 0;
 }
 
@@ -190,8 +190,8 @@ static int put_chunks(struct tv_kv_txn *t, const struct rows *rows, uint64_t seq
 		for (; n < CHUNK_HASHES && i < rows->len; i++)
 			memcpy(hashes[n++], rows->rows[i].hash.b, 16);
 		chunk_key(sequence, chunk++, key);
-		int r = tv_kv_put(t, TV_T_PATHS, tv_bytes(key, CHUNK_KEY),
-				  tv_bytes(hashes, n * 16), err);
+		int r = tv_kv_put(t, TV_T_PATHS, tv_bytes(key, CHUNK_KEY), tv_bytes(hashes, n * 16),
+				  err);
 		if (r < 0)
 			return r;
 	}

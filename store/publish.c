@@ -121,7 +121,7 @@ static int judge(struct job *j, struct tv_err *err)
 
 /* --- writing --------------------------------------------------------------------------------- */
 
-/* A commit on the tip; the first one of a new ref stands on the base that its tree was made from. */
+/* A commit on the tip; the first one of a new ref stands on the base its tree was made from. */
 static int fill_commit(struct job *j, struct tv_err *err)
 {
 	const struct tv_publish *p = j->p;
@@ -182,8 +182,8 @@ static int check_race(struct job *j, struct tv_kv_txn *t, struct tv_err *err)
 	if (r < 0 && r != -ENOENT)
 		return r;
 	bool exists = r == 0;
-	j->lost_race = exists != j->tip.exists ||
-		       (exists && !tv_sha_eq(&now.commit, &j->tip.commit.id));
+	j->lost_race =
+		exists != j->tip.exists || (exists && !tv_sha_eq(&now.commit, &j->tip.commit.id));
 	return j->lost_race ? tv_err_set(err, -EAGAIN, "ref '%s' has moved", j->p->ref) : 0;
 }
 

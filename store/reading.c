@@ -17,6 +17,7 @@
 #define RETRY_NS 20000000 /* between tries: what rewrites a file is given a moment to finish */
 #define SETTLE_ROUNDS 5
 #define HASH_BYTES (256 * 1024)
+#define LONG_WRITE_BYTES (4 << 20) /* what a disk cache takes in within the clock's grain */
 
 /* What the threads share. The items are each touched by one thread only. */
 struct pool {
@@ -316,9 +317,18 @@ static void wait_settled(const struct tv_scan *scan, const size_t *young, size_t
 		;
 }
 
-/* Keeps those of the list whose file is no longer what was read. */
+/* A write call stamps the mtime when it begins. A read in the midst of it sees old and new bytes, and the
+ * same times before and after: whatever was written this shortly before the read is read again. How
+ * long one call may take grows with the file. */
+static bool maybe_torn(const struct tv_scan_item *item, int64_t settle_ns)
+{
+	int64_t grain = item->seen.size < LONG_WRITE_BYTES ? TV_CACHE_GRAIN_NS : settle_ns;
+	return item->seen.mtime_ns > item->looked_ns - grain;
+}
+
+/* Keeps those of the list whose file is no longer what was read, or may not have been whole. */
 static size_t find_changed(const struct tv_reading *r, const struct tv_scan *scan, size_t *list,
-			   size_t n)
+			   size_t n, int64_t settle_ns)
 {
 	size_t changed = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -326,7 +336,8 @@ static size_t find_changed(const struct tv_reading *r, const struct tv_scan *sca
 		struct tv_seen now;
 		if (item->what != TV_SCAN_READ) /* it has gone, and is a removal now */
 			continue;
-		if (tv_beneath_stat_path(r->dirfd, item->path, 0, &now) < 0 ||
+		if (maybe_torn(item, settle_ns) ||
+		    tv_beneath_stat_path(r->dirfd, item->path, 0, &now) < 0 ||
 		    !tv_seen_same(&now, &item->seen))
 			list[changed++] = list[i];
 	}
@@ -348,7 +359,7 @@ int tv_reading_settle(const struct tv_reading *r, struct tv_scan *scan, int64_t 
 			return tv_err_set(err, -EBUSY, "'%s' keeps changing: try again when its "
 					  "writer is done", scan->items[list[0]].path);
 		wait_settled(scan, list, n, settle_ns);
-		n = find_changed(r, scan, list, n);
+		n = find_changed(r, scan, list, n, settle_ns);
 		int res = read_list(r, scan, list, n, err);
 		if (res < 0)
 			return res;

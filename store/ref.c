@@ -48,11 +48,12 @@ int tv_ref_name_check(const char *name, struct tv_err *err)
 	for (const char *part = name;; part++) {
 		size_t len = strcspn(part, "/");
 		if (!part_ok(part, len))
-			return tv_err_set(err, -EINVAL,
-					  "'%s' is not a ref name: parts of letters, digits and ._+- "
-					  "joined by '/', none beginning with '.' or '-' or ending in "
-					  "'.lock'",
-					  name);
+			return tv_err_set(
+				err, -EINVAL,
+				"'%s' is not a ref name: parts of letters, digits and ._+- "
+				"joined by '/', none beginning with '.' or '-' or ending in "
+				"'.lock'",
+				name);
 		part += len;
 		if (!*part)
 			return 0;
@@ -67,8 +68,8 @@ static int decode_ref(const char *name, size_t n, struct tv_bytes row, struct tv
 	const uint8_t *p = row.data;
 	if (row.len != ROW_BYTES || n > NAME_MAX_BYTES || p[0] < TV_REF_BRANCH ||
 	    p[0] > TV_REF_DRAFT)
-		return tv_err_set(err, -TV_E_DAMAGED, "ref '%.*s' is damaged; run tvfs fsck", (int)n,
-				  name);
+		return tv_err_set(err, -TV_E_DAMAGED, "ref '%.*s' is damaged; run tvfs fsck",
+				  (int)n, name);
 	*out = (struct tv_ref){ .kind = (enum tv_ref_kind)p[0] };
 	memcpy(out->name, name, n);
 	memcpy(out->commit.b, p + 1, 32);
@@ -203,7 +204,8 @@ static void encode_move(struct tv_buf *b, const struct tv_ref_move *m)
 	tv_buf_add_str(b, m->why);
 }
 
-/* Adds a history row. Times never go back in it, whatever the clock does: REF@{TIME} has one answer. */
+/* Adds a history row. Times never go back in it, whatever the clock does: so there is one answer to
+ * REF@{TIME}. */
 static int log_move(struct tv_kv_txn *t, const char *name, struct tv_ref_move *m,
 		    struct tv_err *err)
 {
@@ -264,14 +266,14 @@ static int put_ref(struct tv_kv_txn *t, const char *name, enum tv_ref_kind kind,
 /* The text's type in the row has no const, as it is the caller's of a call-back. */
 static char *text_of(const char *s)
 {
-	return (char *)(uintptr_t)(s ? s : "");
+	return (char *)(s ? s : "");
 }
 
 int tv_ref_move_in(struct tv_kv_txn *t, const char *name, enum tv_ref_kind kind,
 		   const struct tv_sha *expected, const struct tv_sha *commit, const char *who,
 		   const char *why, struct tv_err *err)
 {
-	struct tv_ref old;
+	struct tv_ref old = { .time_ns = 0 };
 	int had = tv_ref_name_check(name, err);
 	if (had == 0)
 		had = look_up(t, name, &old, err);

@@ -220,8 +220,8 @@ static int resolve_moment(struct tv_store *s, const char *name, const char *time
 		return unknown(s, name, err);
 	if (!at.found) {
 		tv_time_format(at.first_ns, text);
-		return tv_err_set(err, -TV_E_MISSING, "ref '%s' did not exist at %s: it began at %s",
-				  name, time, text);
+		return tv_err_set(err, -TV_E_MISSING,
+				  "ref '%s' did not exist at %s: it began at %s", name, time, text);
 	}
 	if (!at.move.has_new) {
 		tv_time_format(at.move.time_ns, text);
@@ -238,8 +238,7 @@ static bool is_digits(const char *text)
 	return n >= PREFIX_MIN && n < TV_SHA_HEX && strspn(text, "0123456789abcdefABCDEF") == n;
 }
 
-static int resolve_ref(struct tv_store *s, const char *name, struct tv_rev *rev,
-		       struct tv_err *err)
+static int resolve_ref(struct tv_store *s, const char *name, struct tv_rev *rev, struct tv_err *err)
 {
 	struct tv_ref ref;
 	int r = tv_ref_get(s, name, &ref, err);
@@ -272,8 +271,8 @@ static size_t head_len(const char *text)
 }
 
 /* Resolves the head with its "@{TIME}"; *rest is what follows. */
-static int resolve_head(struct tv_store *s, const char *text, const char **rest,
-			struct tv_rev *rev, struct tv_err *err)
+static int resolve_head(struct tv_store *s, const char *text, const char **rest, struct tv_rev *rev,
+			struct tv_err *err)
 {
 	size_t n = head_len(text);
 	tv_autofree char *head = strndup(text, n);

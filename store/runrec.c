@@ -30,10 +30,11 @@ int tv_run_id_check(const char *id, bool child_ok, struct tv_err *err)
 	}
 	if (ok)
 		return 0;
-	return tv_err_set(err, -EINVAL,
-			  "'%s' is not a run id: 1 to %d letters, digits and ._+:@=-, not beginning "
-			  "with '.' or '-'",
-			  id, TV_RUN_ID_MAX);
+	return tv_err_set(
+		err, -EINVAL,
+		"'%s' is not a run id: 1 to %d letters, digits and ._+:@=-, not beginning "
+		"with '.' or '-'",
+		id, TV_RUN_ID_MAX);
 }
 
 /* --- rows ------------------------------------------------------------------------------------ */
@@ -48,10 +49,10 @@ static struct tv_bytes id_key(const char *id)
 static struct tv_bytes index_key(const struct tv_sha *foundation, const char *id,
 				 uint8_t key[INDEX_KEY])
 {
-	size_t n = strlen(id);
+	struct tv_bytes tail = id_key(id);
 	memcpy(key, foundation->b, 32);
-	memcpy(key + 32, id, n);
-	return tv_bytes(key, 32 + n);
+	memcpy(key + 32, tail.data, tail.len);
+	return tv_bytes(key, 32 + tail.len);
 }
 
 static int parse(const char *id, struct tv_bytes row, cJSON **out, struct tv_err *err)
@@ -99,7 +100,7 @@ static int put_doc(struct tv_kv_txn *t, const char *id, const cJSON *doc, struct
 
 /* --- creating -------------------------------------------------------------------------------- */
 
-/* What a run is locked to stands first in the document, whatever the caller's has under these keys. */
+/* What a run is locked to stands first in the document, whatever the caller gives for it. */
 static int with_lock(const char *id, const struct tv_sha *commit, const struct tv_sha *foundation,
 		     const cJSON *doc, cJSON **out, struct tv_err *err)
 {
@@ -285,7 +286,7 @@ int tv_run_forget(struct tv_store *s, const char *id, struct tv_err *err)
 
 /* --- listing --------------------------------------------------------------------------------- */
 
-/* The next run after `id`, in a transaction of its own: records are large, and visits may take long. */
+/* The next run after `id`, in a transaction of its own: visits may take long. */
 struct step {
 	const struct tv_sha *foundation; /* only this one's; NULL: all */
 	char id[TV_RUN_ID_MAX + 1];
@@ -333,9 +334,8 @@ static int step_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
 	return r;
 }
 
-int tv_run_each(struct tv_store *s,
-		int (*visit)(void *arg, const cJSON *doc, struct tv_err *err), void *arg,
-		struct tv_err *err)
+int tv_run_each(struct tv_store *s, int (*visit)(void *arg, const cJSON *doc, struct tv_err *err),
+		void *arg, struct tv_err *err)
 {
 	struct step step = { .foundation = NULL };
 	int r = 0;
