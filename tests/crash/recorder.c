@@ -4,11 +4,12 @@
  * of them for replayer.c. ptrace with a seccomp filter sees what a preloaded library would not: raw
  * system calls, calls inside libc, static programs.
  *
- * usage: recorder [--log FILE --root DIR] [--list FILE] [--opens] [--kill P:N] [--fail P:N:ERRNO]
- *                 [--limit SECONDS] -- COMMAND...
+ * usage: recorder [--log FILE --root DIR] [--list FILE] [--opens] [--skip TARGET] [--kill P:N]
+ *                 [--fail P:N:ERRNO] [--limit SECONDS] -- COMMAND...
  *
  * Processes are numbered from 0 in the order in which they start; calls from 1 in each process.
- * Only processes that run the command's own program count: not what it starts in turn. The exit
+ * Only processes that run the command's own program count: not what it starts in turn; with --opens
+ * every open counts and nothing else; with --skip, calls on a descriptor of TARGET do not. The exit
  * status is the command's; 128 + N after a signal, 124 when the limit was reached (all that is left
  * is killed then), 125 for an error of the recorder. It ends when all processes have ended.
  */
@@ -61,6 +62,7 @@ struct recorder {
 	int status; /* the command's, once it has ended; else -1 */
 	bool recording, opens;
 	FILE *list;
+	const char *skip;
 	int act_process;
 	unsigned act_call;
 	int act_errno; /* 0: kill */
@@ -224,9 +226,12 @@ static bool act(struct recorder *r, struct thread *t)
 	struct process *p = t->process;
 	char what[512];
 
+	if (r->skip || r->list)
+		call_describe(&t->call, what, sizeof(what));
+	if (r->skip && strcmp(what, r->skip) == 0)
+		return false;
 	p->calls++;
 	if (r->list) {
-		call_describe(&t->call, what, sizeof(what));
 		fprintf(r->list, "%d\t%u\t%s\t%s\n", p->index, p->calls, t->call.info->name, what);
 		fflush(r->list);
 	}
@@ -381,9 +386,9 @@ static void parse_act(struct recorder *r, const char *text, bool fails)
 static void parse(struct recorder *r, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "log", 1, NULL, 'l' },   { "root", 1, NULL, 'r' }, { "list", 1, NULL, 't' },
-		{ "opens", 0, NULL, 'o' }, { "kill", 1, NULL, 'k' }, { "fail", 1, NULL, 'f' },
-		{ "limit", 1, NULL, 's' }, { NULL, 0, NULL, 0 },
+		{ "log", 1, NULL, 'l' },   { "root", 1, NULL, 'r' },  { "list", 1, NULL, 't' },
+		{ "opens", 0, NULL, 'o' }, { "kill", 1, NULL, 'k' },  { "fail", 1, NULL, 'f' },
+		{ "skip", 1, NULL, 'i' },  { "limit", 1, NULL, 's' }, { NULL, 0, NULL, 0 },
 	};
 	const char *log = NULL, *root = NULL;
 	int c;
@@ -397,6 +402,8 @@ static void parse(struct recorder *r, int argc, char **argv)
 			die(optarg);
 		else if (c == 'o')
 			r->opens = true;
+		else if (c == 'i')
+			r->skip = optarg;
 		else if (c == 'k' || c == 'f')
 			parse_act(r, optarg, c == 'f');
 		else if (c == 's')
