@@ -127,6 +127,9 @@ static int run_command(struct tv_cli *cli, int argc, char **argv)
 		return c->run(cli);
 	}
 	int r = tv_cli_parse(cli, argc, argv);
+	/* Until here it was a guess; the word may have been one of the command to start. */
+	if (r == 0)
+		cli->json = tv_cli_has(cli, "json");
 	if (r == 0 && tv_cli_has(cli, "help")) {
 		tv_cli_help_command(stdout, c);
 		return 0;

@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from run_support import BIN, PYTHON, Project, can_read_as, fuse_mounts, test_user
+from run_support import BIN, PYTHON, Project, fuse_mounts, python_of, test_user
 
 
 @pytest.fixture(scope="session")
@@ -49,15 +49,15 @@ def user_bin(base, user):
     shutil.copy2(BIN / "tvfs", folder / "tvfs")
     folder.chmod(0o755)
     (folder / "tvfs").chmod(0o755)
-    if not can_read_as(user, PYTHON):
-        pytest.skip("machine cannot: let the test user read the Python of the tests")
+    if not python_of(user):
+        pytest.skip("machine cannot: let the test user start a Python")
     return folder
 
 
 def make(base, name, bin_dir=BIN, owner=None):
     path = pathlib.Path(tempfile.mkdtemp(prefix=f"{name[:40]}-", dir=base))
     path.chmod(0o755)
-    p = Project(path, bin_dir, owner)
+    p = Project(path, bin_dir, owner, python_of(owner) if owner else PYTHON)
     p.lake.mkdir(parents=True)
     (path / "export").mkdir()
     (path / "data" / "logs").mkdir()

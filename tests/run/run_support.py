@@ -60,8 +60,9 @@ class Done:
 class Project:
     """A folder with a lakehouse. Calls run in it, as its owner, and must end with `status`."""
 
-    def __init__(self, path, bin_dir=BIN, user=None):
+    def __init__(self, path, bin_dir=BIN, user=None, python=PYTHON):
         self.path, self.bin, self.user = pathlib.Path(path), pathlib.Path(bin_dir), user
+        self.python = python
         self.lake = self.path / "data" / "lakehouse"
         self.runs = self.path / "artifacts" / "summaries" / "runs"
 
@@ -71,7 +72,9 @@ class Project:
         for name in ("TVFS_SANITIZER",):
             if name in os.environ:
                 env[name] = os.environ[name]
-        env.update(PATH=f"{self.bin}:{env['PATH']}", LC_ALL="C.UTF-8", PYTHONDONTWRITEBYTECODE="1")
+        # A folder on the PATH that a user cannot enter makes "not found" into "not permitted".
+        path = "/usr/local/bin:/usr/bin:/bin" if self.user else env["PATH"]
+        env.update(PATH=f"{self.bin}:{path}", LC_ALL="C.UTF-8", PYTHONDONTWRITEBYTECODE="1")
         return env | more
 
     def start(self, *words, env=None, cwd=None, **more):
@@ -107,7 +110,7 @@ class Project:
         return self.run("sh", "-ec", script, options=options, **more)
 
     def py(self, code, *options, **more):
-        return self.run(PYTHON, "-c", code, options=options, **more)
+        return self.run(self.python, "-c", code, options=options, **more)
 
     def start_run(self, *command, options=(), ready=None, **more):
         """Starts a run in the background and waits until its command has made the file `ready`."""
@@ -199,6 +202,14 @@ def can_read_as(user, *paths):
     """True when the user may execute and read these."""
     return all(subprocess.run(["test", "-r", path], user=user.pw_uid, group=user.pw_gid,
                               extra_groups=[], check=False).returncode == 0 for path in paths)
+
+
+def python_of(user):
+    """A Python that the user can start."""
+    for path in (PYTHON, "/usr/bin/python3"):
+        if can_read_as(user, os.path.realpath(path)):
+            return path
+    return None
 
 
 def end_group(process):

@@ -131,7 +131,8 @@ def test_grandchildren_do_not_survive(project):
 def test_grandchildren_after_a_kill(any_project, who):
     p = any_project
     script = f"setsid sleep 301 & echo $! >data/lakehouse/pid; touch {READY}; wait"
-    process, pids = start(p, script)
+    # its output is not ours: what survives would keep a pipe open
+    process, pids = start(p, script, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     pid = int((p.run_dir("r1") / "data/lakehouse/pid").read_text())
     for name, victim in pids.items():
         if who in (name, "all"):
@@ -141,7 +142,8 @@ def test_grandchildren_after_a_kill(any_project, who):
         assert alive(pid)  # nobody was left to end it
     p("prune")
     wait_for(lambda: not alive(pid), what="the end of the grandchild")
-    p("prune")
+    wait_for(lambda: p.record("r1")["state"] == "failed", what="the record")
+    wait_for(lambda: not p.live()["live"], what="the end of the entry")
     p.assert_clean()
 
 

@@ -91,6 +91,7 @@ cJSON *tv_daemon_config(const struct tv_serve *how)
 	    !add_text(doc, "store", how->store) || !add_text(doc, "mountpoint", how->mountpoint) ||
 	    !add_text(doc, "lease", how->lease) || !add_text(doc, "session", how->session) ||
 	    !add_text(doc, "run_id", how->run_id) || !add_text(doc, "run_dir", how->run_dir) ||
+	    !add_text(doc, "data_dir", how->data_dir) ||
 	    !cJSON_AddBoolToObject(doc, "overlay", how->overlay >= 0) ||
 	    !cJSON_AddBoolToObject(doc, "data", how->data >= 0) ||
 	    !cJSON_AddBoolToObject(doc, "figures", how->figures >= 0) ||

@@ -5,7 +5,7 @@
  * socket as descriptor 3. It stays in the outer namespaces, where the store is, and never touches a
  * path in its own mount. It is told everything by messages; nothing secret is in its words.
  *
- *	to it	"configure" {the members below} with descriptors; for a run then "serve" {mount_ns}
+ *	to it	"configure" {the members below} with descriptors; for a run then "serve" {device}
  *		with the mounted FUSE device
  *	from it	"ready"; "misses" {list}; "error"
  *
@@ -27,6 +27,7 @@ struct tv_serve {
 	bool route_fallback, deny_lakehouse_writes, allow_other;
 	enum tv_passthrough passthrough;
 	int overlay, data, figures; /* descriptors; -1: none. They stay the caller's */
+	const char *data_dir;	/* a run's: where its superblock is mounted */
 	/* A mount's daemon gives these back at its end. */
 	const char *lease, *session, *run_id, *run_dir;
 };

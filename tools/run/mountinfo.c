@@ -48,14 +48,21 @@ static bool parse_line(char *line, const char *path, struct tv_mounted *out)
 	return true;
 }
 
-int tv_mountinfo_find(const char *path, struct tv_mounted *out, struct tv_err *err)
+static FILE *open_mountinfo(pid_t pid)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)pid);
+	return fopen(path, "re");
+}
+
+int tv_mountinfo_find_of(pid_t pid, const char *path, struct tv_mounted *out, struct tv_err *err)
 {
 	char *line = NULL;
 	size_t room = 0;
 	int found = 0;
-	FILE *f = fopen("/proc/self/mountinfo", "re");
+	FILE *f = open_mountinfo(pid);
 	if (!f)
-		return tv_err_sys(err, -errno, "cannot read /proc/self/mountinfo");
+		return tv_err_sys(err, -errno, "cannot read /proc/%d/mountinfo", (int)pid);
 	/* The last one of a path lies on top. */
 	while (getline(&line, &room, f) > 0) {
 		struct tv_mounted m = { .source = "" };
@@ -66,6 +73,28 @@ int tv_mountinfo_find(const char *path, struct tv_mounted *out, struct tv_err *e
 	}
 	free(line);
 	fclose(f);
+	return found;
+}
+
+int tv_mountinfo_find(const char *path, struct tv_mounted *out, struct tv_err *err)
+{
+	return tv_mountinfo_find_of(getpid(), path, out, err);
+}
+
+bool tv_mountinfo_has(pid_t pid, dev_t device)
+{
+	char *line = NULL;
+	size_t room = 0;
+	bool found = false;
+	FILE *f = open_mountinfo(pid);
+	while (f && !found && getline(&line, &room, f) > 0) {
+		unsigned major_no, minor_no;
+		if (sscanf(line, "%*d %*d %u:%u", &major_no, &minor_no) == 2)
+			found = makedev(major_no, minor_no) == device;
+	}
+	free(line);
+	if (f)
+		fclose(f);
 	return found;
 }
 

@@ -14,8 +14,13 @@ struct tv_mounted {
 	dev_t device;
 };
 
-/* The topmost mount at an absolute path: 1 found, 0 nothing is mounted there, -errno. */
+/* The topmost mount at an absolute path: 1 found, 0 nothing is mounted there, -errno. _of looks with
+ * the eyes of another process. */
 int tv_mountinfo_find(const char *path, struct tv_mounted *out, struct tv_err *err);
+int tv_mountinfo_find_of(pid_t pid, const char *path, struct tv_mounted *out, struct tv_err *err);
+
+/* True when a process sees a superblock anywhere. */
+bool tv_mountinfo_has(pid_t pid, dev_t device);
 
 /* An absolute path without links, for a mount point that may not answer any more: only its parent is
  * looked at. Owned by the caller. */

@@ -18,6 +18,7 @@
 #include "store/base/cleanup.h"
 #include "store/base/io.h"
 #include "store/base/path.h"
+#include "tools/run/mountinfo.h"
 
 void tv_namespaces_close(struct tv_namespaces *n)
 {
@@ -250,7 +251,20 @@ static int before_held(const struct tv_plan *p, int fuse_fd, int run_dir, int *h
 	return r < 0 ? r : mount_fuse(p, fuse_fd, err);
 }
 
-int tv_namespace_before(const struct tv_plan *p, int fuse_fd, struct tv_err *err)
+/* From mountinfo: a stat would wait for a daemon that does not serve yet. */
+static int find_device(const struct tv_plan *p, dev_t *device, struct tv_err *err)
+{
+	struct tv_mounted there;
+	int r = tv_mountinfo_find(p->data_dir, &there, err);
+	if (r < 0)
+		return r;
+	if (r == 0 || strcmp(there.type, TV_MOUNT_TYPE) != 0)
+		return tv_err_set(err, -EIO, "the mount on '%s' is not to be seen", p->data_dir);
+	*device = there.device;
+	return 0;
+}
+
+int tv_namespace_before(const struct tv_plan *p, int fuse_fd, dev_t *device, struct tv_err *err)
 {
 	tv_autoclose int run_dir = hold(p->run_dir, err);
 	tv_autofree int *held = calloc(p->n_redirects + 1, sizeof(*held));
@@ -261,7 +275,7 @@ int tv_namespace_before(const struct tv_plan *p, int fuse_fd, struct tv_err *err
 	int r = before_held(p, fuse_fd, run_dir, held, err);
 	for (size_t i = 0; i < p->n_redirects; i++)
 		tv_close_p(&held[i]);
-	return r;
+	return r < 0 ? r : find_device(p, device, err);
 }
 
 /* Binds a folder of the view, seen through `root`, at a path. */
@@ -295,24 +309,17 @@ static int hide_store(const char *store, struct tv_err *err)
 	return 0;
 }
 
-int tv_namespace_after(const struct tv_plan *p, dev_t *device, struct tv_err *err)
+int tv_namespace_after(const struct tv_plan *p, dev_t device, struct tv_err *err)
 {
-	struct stat st;
 	tv_autoclose int root = hold(p->data_dir, err);
 	if (root < 0)
 		return root;
-	if (fstatat(root, "", &st, AT_EMPTY_PATH) < 0)
-		return tv_err_sys(err, -errno, "cannot stat the view");
 	int r = bind_view(root, "lakehouse", p->lakehouse, err);
 	if (r == 0)
 		r = bind_view(root, "data", p->data_dir, err);
 	if (r == 0)
 		r = hide_store(p->store, err);
 	if (r == 0)
-		r = check_view(p->lakehouse, st.st_dev, err);
-	if (r == 0)
-		r = check_view(p->data_dir, st.st_dev, err);
-	if (r == 0)
-		*device = st.st_dev;
-	return r;
+		r = check_view(p->lakehouse, device, err);
+	return r < 0 ? r : check_view(p->data_dir, device, err);
 }

@@ -35,10 +35,10 @@ int tv_namespace_join(const struct tv_namespaces *n, struct tv_err *err);
 int tv_namespace_fuse(struct tv_err *err);
 
 /* Mounts inputs, redirects and the FUSE superblock at the plan's paths, in two halves: _before mounts
- * fuse_fd on the data folder (the daemon need not serve yet); _after, once it serves, binds its two
- * folders at their literal paths and hides the store. *device is the superblock's number. */
-int tv_namespace_before(const struct tv_plan *p, int fuse_fd, struct tv_err *err);
-int tv_namespace_after(const struct tv_plan *p, dev_t *device, struct tv_err *err);
+ * fuse_fd on the data folder (the daemon need not serve yet) and tells the superblock's number;
+ * _after, once it serves, binds its two folders at their literal paths and hides the store. */
+int tv_namespace_before(const struct tv_plan *p, int fuse_fd, dev_t *device, struct tv_err *err);
+int tv_namespace_after(const struct tv_plan *p, dev_t device, struct tv_err *err);
 
 /* "tvfs:<12 digits of the foundation>": the source that mountinfo shows. */
 #define TV_SOURCE_TEXT 18

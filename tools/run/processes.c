@@ -8,12 +8,12 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "store/base/cleanup.h"
 #include "store/base/clock.h"
+#include "tools/run/mountinfo.h"
 
 /* What a scan has already learned about a namespace: most processes share one. */
 struct known_ns {
@@ -42,39 +42,28 @@ static ino_t mount_ns_of(pid_t pid)
 	return sscanf(link, "mnt:[%ju]", &ino) == 1 ? (ino_t)ino : 0;
 }
 
-/* True when the process sees the superblock: "ID PARENT MAJOR:MINOR ROOT …" in its mountinfo. */
-static bool sees_device(pid_t pid, dev_t device)
+static bool sees(const struct tv_scope *where, pid_t pid)
 {
-	char path[64], *line = NULL;
-	size_t room = 0;
-	bool found = false;
-	snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)pid);
-	FILE *f = fopen(path, "re");
-	if (!f)
+	struct tv_mounted there;
+	if (!where->device)
 		return false;
-	while (!found && getline(&line, &room, f) > 0) {
-		unsigned major_no, minor_no;
-		if (sscanf(line, "%*d %*d %u:%u", &major_no, &minor_no) == 2)
-			found = makedev(major_no, minor_no) == device;
-	}
-	free(line);
-	fclose(f);
-	return found;
+	if (!where->path)
+		return tv_mountinfo_has(pid, where->device);
+	return tv_mountinfo_find_of(pid, where->path, &there, NULL) == 1 &&
+	       there.device == where->device && strcmp(there.type, TV_MOUNT_TYPE) == 0;
 }
 
 static bool is_member(struct scan *s, pid_t pid)
 {
 	ino_t ns = mount_ns_of(pid);
-	if (!ns || !s->where->mount_ns)
+	if (!ns)
 		return false;
-	if (ns == s->where->mount_ns)
-		return !s->where->both || sees_device(pid, s->where->device);
-	if (s->where->both)
-		return false;
+	if (ns == s->where->mount_ns && !s->where->path)
+		return true;
 	for (unsigned i = 0; i < s->n_known; i++)
 		if (s->known[i].ns == ns)
 			return s->known[i].inside;
-	bool inside = s->where->device && sees_device(pid, s->where->device);
+	bool inside = sees(s->where, pid);
 	if (s->n_known < KNOWN_MAX)
 		s->known[s->n_known++] = (struct known_ns){ ns, inside };
 	return inside;
@@ -102,12 +91,13 @@ int tv_members_each(const struct tv_scope *where,
 		    void *arg, struct tv_err *err)
 {
 	struct scan s = { .where = where };
-	struct scan own = { .where = &(struct tv_scope){ .mount_ns = mount_ns_of(getpid()) } };
 	tv_autoclosedir DIR *proc = opendir("/proc");
 	if (!proc)
 		return tv_err_sys(err, -errno, "cannot list /proc");
+	if (!where->mount_ns && !where->path)
+		return 0;
 	/* Processes that share our own namespace are not the run's, whatever its mounts. */
-	s.known[s.n_known++] = (struct known_ns){ own.where->mount_ns, false };
+	s.known[s.n_known++] = (struct known_ns){ mount_ns_of(getpid()), false };
 	for (struct dirent *e = readdir(proc); e; e = readdir(proc)) {
 		struct tv_member m;
 		char *end;

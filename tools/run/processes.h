@@ -16,12 +16,16 @@
 
 #include "store/lease.h"
 
-/* Where a run's processes live. */
+/*
+ * Where a run's processes live. The kernel gives the numbers away again once namespace and superblock
+ * are gone: who keeps them alive (the supervisor holds the namespace open) may go by them. Everybody
+ * else gives `path`, too: then only those are meant who see the superblock mounted there, and the
+ * path holds the run's id.
+ */
 struct tv_scope {
-	ino_t mount_ns; /* inode number of the mount namespace; 0: none */
-	dev_t device;	/* of the FUSE superblock */
-	bool both;	/* only who is in the one and sees the other: for a place whose numbers may have
-			 * been given away again */
+	ino_t mount_ns; /* inode number of the mount namespace; 0: nobody, unless there is a path */
+	dev_t device;	/* of the FUSE superblock; 0: not known */
+	const char *path; /* the run's data folder, or NULL */
 };
 
 #define TV_COMMAND_TEXT 256

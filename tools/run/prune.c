@@ -7,6 +7,7 @@
 
 #include "store/base/cleanup.h"
 #include "store/base/json.h"
+#include "store/base/path.h"
 #include "store/runrec.h"
 #include "tools/run/mountinfo.h"
 #include "tools/run/record.h"
@@ -20,7 +21,7 @@ struct pruning {
 	void *note_arg;
 	struct tv_pruned *out;
 	cJSON *dead; /* owned; entries with their "id" */
-	cJSON *live_places; /* owned; mount_ns numbers of live runs */
+	cJSON *live; /* owned; ids of runs that live */
 	cJSON *lost; /* owned; {"id", "run_dir"} of runs to set to failed */
 };
 
@@ -41,8 +42,8 @@ static int sort_entry(void *arg, const char *id, const cJSON *doc, bool alive, s
 {
 	struct pruning *p = arg;
 	if (alive) {
-		cJSON *place = cJSON_CreateNumber(number(doc, "mount_ns"));
-		return place && cJSON_AddItemToArray(p->live_places, place) ? 0 : tv_err_nomem(err);
+		cJSON *run = cJSON_CreateString(tv_record_text(doc, "run_id"));
+		return run && cJSON_AddItemToArray(p->live, run) ? 0 : tv_err_nomem(err);
 	}
 	cJSON *copy = cJSON_Duplicate(doc, true);
 	if (!copy || !tv_record_set(copy, "id", cJSON_CreateString(id)) ||
@@ -51,11 +52,12 @@ static int sort_entry(void *arg, const char *id, const cJSON *doc, bool alive, s
 	return 0;
 }
 
-static bool place_is_live(const struct pruning *p, double mount_ns)
+/* Another session of a dead one's run: its processes are not ours to end. */
+static bool is_live(const struct pruning *p, const char *run_id)
 {
 	const cJSON *one;
-	cJSON_ArrayForEach(one, p->live_places)
-		if (one->valuedouble == mount_ns)
+	cJSON_ArrayForEach(one, p->live)
+		if (strcmp(one->valuestring, run_id) == 0)
 			return true;
 	return false;
 }
@@ -64,12 +66,11 @@ static void end_run(struct pruning *p, const cJSON *entry)
 {
 	struct tv_err err = TV_ERR_INIT;
 	struct tv_process daemon;
-	struct tv_scope scope = { .mount_ns = (ino_t)number(entry, "mount_ns"),
-				  .device = (dev_t)number(entry, "device"),
-				  .both = true };
+	tv_autofree char *data = tv_path_join(tv_record_text(entry, "run_dir"), "data");
+	struct tv_scope scope = { .device = (dev_t)number(entry, "device"), .path = data };
 	if (tv_process_from_json(cJSON_GetObjectItemCaseSensitive(entry, "daemon"), &daemon))
 		tv_process_signal(&daemon, SIGKILL);
-	if (!scope.mount_ns || place_is_live(p, (double)scope.mount_ns))
+	if (!scope.device || !data || is_live(p, tv_record_text(entry, "run_id")))
 		return;
 	int n = tv_members_count(&scope, NULL);
 	if (n <= 0)
@@ -193,11 +194,11 @@ int tv_prune(struct tv_store *s, void (*note_fn)(void *arg, const char *text), v
 {
 	*out = (struct tv_pruned){ 0 };
 	struct pruning p = { .store = s, .note = note_fn, .note_arg = arg, .out = out,
-			     .dead = cJSON_CreateArray(), .live_places = cJSON_CreateArray(),
+			     .dead = cJSON_CreateArray(), .live = cJSON_CreateArray(),
 			     .lost = cJSON_CreateArray() };
-	int r = p.dead && p.live_places && p.lost ? prune(&p, err) : tv_err_nomem(err);
+	int r = p.dead && p.live && p.lost ? prune(&p, err) : tv_err_nomem(err);
 	cJSON_Delete(p.dead);
-	cJSON_Delete(p.live_places);
+	cJSON_Delete(p.live);
 	cJSON_Delete(p.lost);
 	return r;
 }

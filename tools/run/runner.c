@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/base/cleanup.h"
@@ -17,14 +16,16 @@
 #define EXIT_NOT_FOUND 127
 
 /* "mounted": hands the FUSE device to the daemon and the namespaces to the supervisor, by way of it. */
-static int send_mounted(int sock, int fuse_fd, const struct tv_namespaces *n, struct tv_err *err)
+static int send_mounted(int sock, int fuse_fd, const struct tv_namespaces *n, dev_t device,
+			struct tv_err *err)
 {
 	int fds[4] = { fuse_fd, n->mount };
 	unsigned count = 2;
 	tv_autojson cJSON *doc = cJSON_CreateObject();
 	if (!doc || !cJSON_AddStringToObject(doc, "what", "mounted") ||
 	    !cJSON_AddBoolToObject(doc, "user", n->user >= 0) ||
-	    !cJSON_AddBoolToObject(doc, "net", n->net >= 0))
+	    !cJSON_AddBoolToObject(doc, "net", n->net >= 0) ||
+	    !cJSON_AddNumberToObject(doc, "device", (double)device))
 		return tv_err_nomem(err);
 	if (n->user >= 0)
 		fds[count++] = n->user;
@@ -33,24 +34,20 @@ static int send_mounted(int sock, int fuse_fd, const struct tv_namespaces *n, st
 	return tv_wire_send(sock, tv_steal_ptr(&doc), fds, count, err);
 }
 
-static int send_exec(int sock, dev_t device, struct tv_err *err)
+static int send_exec(int sock, struct tv_err *err)
 {
-	struct stat ns;
 	tv_autojson cJSON *doc = cJSON_CreateObject();
-	if (stat("/proc/self/ns/mnt", &ns) < 0)
-		return tv_err_sys(err, -errno, "cannot stat /proc/self/ns/mnt");
 	if (!doc || !cJSON_AddStringToObject(doc, "what", "exec") ||
-	    !cJSON_AddNumberToObject(doc, "pid", getpid()) ||
-	    !cJSON_AddNumberToObject(doc, "mount_ns", (double)ns.st_ino) ||
-	    !cJSON_AddNumberToObject(doc, "device", (double)device))
+	    !cJSON_AddNumberToObject(doc, "pid", getpid()))
 		return tv_err_nomem(err);
 	return tv_wire_send(sock, tv_steal_ptr(&doc), NULL, 0, err);
 }
 
 /* New namespaces with everything mounted in them. */
-static int make_place(const struct tv_runner *how, dev_t *device, struct tv_err *err)
+static int make_place(const struct tv_runner *how, struct tv_err *err)
 {
 	bool user_made;
+	dev_t device = 0;
 	tv_auto(tv_namespaces_close) struct tv_namespaces own = TV_NAMESPACES_NONE;
 	/* What needs nobody's help comes first: the supervisor and the daemon start meanwhile. */
 	int r = tv_namespace_enter(how->plan->network, &user_made, err);
@@ -61,11 +58,11 @@ static int make_place(const struct tv_runner *how, dev_t *device, struct tv_err 
 		return fuse_fd;
 	r = tv_wire_expect(how->sock, "go", NULL, err);
 	if (r == 0)
-		r = tv_namespace_before(how->plan, fuse_fd, err);
+		r = tv_namespace_before(how->plan, fuse_fd, &device, err);
 	if (r == 0)
 		r = tv_namespace_open(user_made, how->plan->network, &own, err);
 	if (r == 0)
-		r = send_mounted(how->sock, fuse_fd, &own, err);
+		r = send_mounted(how->sock, fuse_fd, &own, device, err);
 	/* Only the daemon may hold it: the connection has to end with the daemon. */
 	close(tv_steal_fd(&fuse_fd));
 	if (r == 0)
@@ -87,8 +84,7 @@ static int make_environment(const struct tv_plan *p, char ***out, struct tv_err 
 
 static int prepare(const struct tv_runner *how, char ***env, struct tv_err *err)
 {
-	dev_t device = 0;
-	int r = how->join ? tv_namespace_join(how->join, err) : make_place(how, &device, err);
+	int r = how->join ? tv_namespace_join(how->join, err) : make_place(how, err);
 	if (r < 0)
 		return r;
 	/* By its path and not by the old descriptor: a working directory inside data/lakehouse is then
@@ -104,7 +100,7 @@ static int prepare(const struct tv_runner *how, char ***env, struct tv_err *err)
 		return tv_err_sys(err, -errno, "cannot tie the command to its front process");
 	if (getppid() != how->front)
 		return tv_err_set(err, -ESRCH, "the front process is gone");
-	return send_exec(how->sock, device, err);
+	return send_exec(how->sock, err);
 }
 
 static int execute(const struct tv_runner *how, char **env, struct tv_err *err)

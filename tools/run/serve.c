@@ -35,7 +35,7 @@ struct serving {
 	int sock; /* -1: none */
 	void (*ready)(void *arg);
 	void *ready_arg;
-	struct tv_scope scope; /* a run's mount namespace */
+	struct tv_scope scope; /* a run's, from when it is mounted */
 	struct tv_store *store;
 	struct tv_commit commit;
 	struct tv_route *routes; /* owned; texts are the config's */
@@ -151,7 +151,8 @@ static int take_device(struct serving *v, int *fuse_fd, struct tv_err *err)
 	if (m.n_fds != 1)
 		return tv_err_set(err, -EPROTO, "the daemon was given no device");
 	*fuse_fd = tv_steal_fd(&m.fds[0]);
-	v->scope.mount_ns = (ino_t)tv_wire_number(&m, "mount_ns");
+	v->scope = (struct tv_scope){ .device = (dev_t)tv_wire_number(&m, "device"),
+				      .path = text(v, "data_dir") };
 	return 0;
 }
 
@@ -237,7 +238,7 @@ int tv_daemon_serve(const cJSON *config, struct tv_daemon_fds *fds, int sock,
 	if (v.store && *text(&v, "mountpoint"))
 		give_back(&v);
 	/* A supervisor that was killed ends nothing any more: what still runs in there is left to us. */
-	if (v.scope.mount_ns && getppid() != (pid_t)number(&v, "parent"))
+	if (v.scope.device && getppid() != (pid_t)number(&v, "parent"))
 		tv_members_end(&v.scope, 1000, NULL);
 	tv_commit_free(&v.commit);
 	tv_store_close(v.store);

@@ -46,6 +46,30 @@ void tv_supervisor_note(struct tv_supervisor *s, const char *fmt, ...)
 		tv_wire_tell(s->front, "note", "text", text, NULL);
 }
 
+/* The entry in the registry; written again when more is known. */
+static int put_entry(struct tv_supervisor *s, const char *state, struct tv_err *err)
+{
+	const struct tv_plan *p = s->plan;
+	char commit[TV_SHA_HEX], foundation[TV_SHA_HEX];
+	tv_autojson cJSON *doc = cJSON_CreateObject();
+	tv_sha_hex(&p->commit.id, commit);
+	tv_sha_hex(&p->commit.root.sha, foundation);
+	if (!doc || !tv_record_set(doc, "kind", cJSON_CreateString("run")) ||
+	    !tv_record_set(doc, "state", cJSON_CreateString(state)) ||
+	    !tv_record_set(doc, "run_id", cJSON_CreateString(p->run_id)) ||
+	    !tv_record_set(doc, "commit", cJSON_CreateString(commit)) ||
+	    !tv_record_set(doc, "foundation_hash", cJSON_CreateString(foundation)) ||
+	    !tv_record_set(doc, "run_dir", tv_record_string(p->run_dir)) ||
+	    !tv_record_set(doc, "path", tv_record_string(p->lakehouse)) ||
+	    !tv_record_set(doc, "since", tv_record_time(tv_now_ns())) || !tv_record_add_who(doc) ||
+	    !tv_record_set(doc, "device", cJSON_CreateNumber((double)s->scope.device)) ||
+	    !tv_record_set(doc, "front", tv_process_json(&s->who.front)) ||
+	    !tv_record_set(doc, "daemon", tv_process_json(&s->who.daemon)) ||
+	    !tv_record_set(doc, "owner", tv_process_json(&s->who.supervisor)))
+		return tv_err_nomem(err);
+	return tv_registry_put(s->store, p->session, doc, err);
+}
+
 /* --- what the others say ------------------------------------------------------------------------ */
 
 static void hear_front(struct tv_supervisor *s)
@@ -67,12 +91,18 @@ static void take_mounted(struct tv_supervisor *s, struct tv_wire_message *m)
 {
 	unsigned at = 2;
 	struct stat ns;
+	struct tv_err err = TV_ERR_INIT;
 	tv_autojson cJSON *doc = cJSON_CreateObject();
 	if (m->n_fds < 2 || fstat(m->fds[1], &ns) < 0 || !doc ||
 	    !cJSON_AddStringToObject(doc, "what", "serve") ||
-	    !cJSON_AddNumberToObject(doc, "mount_ns", (double)ns.st_ino))
+	    !cJSON_AddNumberToObject(doc, "device", tv_wire_number(m, "device")))
 		return tv_supervisor_fail(s, -EPROTO, "the runner sent no descriptors");
 	s->ns.mount = tv_steal_fd(&m->fds[1]);
+	/* From here on there may be processes in the namespace: the entry tells prune where. */
+	s->scope = (struct tv_scope){ .mount_ns = ns.st_ino,
+				      .device = (dev_t)tv_wire_number(m, "device") };
+	if (put_entry(s, "starting", &err) < 0)
+		return tv_supervisor_fail(s, err.code, "%s", err.text);
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(m->doc, "user")) && at < m->n_fds)
 		s->ns.user = tv_steal_fd(&m->fds[at++]);
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(m->doc, "net")) && at < m->n_fds)
@@ -94,8 +124,6 @@ static void hear_runner(struct tv_supervisor *s)
 		take_mounted(s, &m);
 	} else if (tv_wire_is(&m, "exec")) {
 		s->exec_seen = true;
-		s->scope.mount_ns = (ino_t)tv_wire_number(&m, "mount_ns");
-		s->scope.device = (dev_t)tv_wire_number(&m, "device");
 		tv_process_of((pid_t)tv_wire_number(&m, "pid"), &s->command, NULL);
 	} else if (tv_wire_is(&m, "error")) {
 		int code = tv_wire_error(&m, &err);
@@ -176,31 +204,6 @@ static int prepare_folders(struct tv_supervisor *s, struct tv_err *err)
 	return tv_record_change(s->store, p->run_id, p->run_dir, NULL, NULL, err);
 }
 
-/* The entry in the registry; written again when more is known. */
-static int put_entry(struct tv_supervisor *s, const char *state, struct tv_err *err)
-{
-	const struct tv_plan *p = s->plan;
-	char commit[TV_SHA_HEX], foundation[TV_SHA_HEX];
-	tv_autojson cJSON *doc = cJSON_CreateObject();
-	tv_sha_hex(&p->commit.id, commit);
-	tv_sha_hex(&p->commit.root.sha, foundation);
-	if (!doc || !tv_record_set(doc, "kind", cJSON_CreateString("run")) ||
-	    !tv_record_set(doc, "state", cJSON_CreateString(state)) ||
-	    !tv_record_set(doc, "run_id", cJSON_CreateString(p->run_id)) ||
-	    !tv_record_set(doc, "commit", cJSON_CreateString(commit)) ||
-	    !tv_record_set(doc, "foundation_hash", cJSON_CreateString(foundation)) ||
-	    !tv_record_set(doc, "run_dir", tv_record_string(p->run_dir)) ||
-	    !tv_record_set(doc, "path", tv_record_string(p->lakehouse)) ||
-	    !tv_record_set(doc, "since", tv_record_time(tv_now_ns())) || !tv_record_add_who(doc) ||
-	    !tv_record_set(doc, "mount_ns", cJSON_CreateNumber((double)s->scope.mount_ns)) ||
-	    !tv_record_set(doc, "device", cJSON_CreateNumber((double)s->scope.device)) ||
-	    !tv_record_set(doc, "front", tv_process_json(&s->who.front)) ||
-	    !tv_record_set(doc, "daemon", tv_process_json(&s->who.daemon)) ||
-	    !tv_record_set(doc, "owner", tv_process_json(&s->who.supervisor)))
-		return tv_err_nomem(err);
-	return tv_registry_put(s->store, p->session, doc, err);
-}
-
 static int configure_daemon(struct tv_supervisor *s, struct tv_err *err)
 {
 	const struct tv_plan *p = s->plan;
@@ -215,6 +218,7 @@ static int configure_daemon(struct tv_supervisor *s, struct tv_err *err)
 					   .passthrough = p->request.passthrough,
 					   .overlay = s->overlay,
 					   .data = s->data,
+					   .data_dir = p->data_dir,
 					   .figures = s->figures,
 				   },
 				   err);
@@ -355,8 +359,10 @@ static int detach(struct tv_supervisor *s, struct tv_err *err)
 	setsid();
 	prctl(PR_SET_NAME, "tvfs-supervisor");
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return tv_err_sys(err, -errno, "cannot open /dev/null");
 	int front = fcntl(s->front, F_DUPFD_CLOEXEC, 10), runner = fcntl(s->runner, F_DUPFD_CLOEXEC, 10);
-	if (null < 0 || front < 0 || runner < 0)
+	if (front < 0 || runner < 0)
 		return tv_err_sys(err, -errno, "cannot set the supervisor up");
 	for (int fd = 0; fd <= 2; fd++)
 		dup2(null, fd);

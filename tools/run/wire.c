@@ -51,6 +51,8 @@ int tv_wire_send(int sock, cJSON *doc, const int *fds, unsigned n_fds, struct tv
 	if (n > WIRE_MAX || n_fds > TV_WIRE_FDS)
 		return tv_err_set(err, -EMSGSIZE, "a message of %zu bytes is too long", n);
 	int r = send_bytes(sock, text, n, fds, n_fds);
+	if (r == -ECONNRESET)
+		r = -EPIPE;
 	return r < 0 ? tv_err_sys(err, r, "cannot talk to another process of the run") : 0;
 }
 
@@ -106,10 +108,12 @@ int tv_wire_receive(int sock, struct tv_wire_message *out, struct tv_err *err)
 			    .msg_control = control.bytes,
 			    .msg_controllen = sizeof(control.bytes) };
 	ssize_t n;
+	/* ECONNRESET: the other side closed without having read everything from us. It is told once;
+	 * what the other side said before comes after it. */
 	do
 		n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n == 0 || (n < 0 && errno == ECONNRESET))
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (n == 0)
 		return 0;
 	if (n < 0)
 		return tv_err_sys(err, -errno, "cannot hear another process of the run");
