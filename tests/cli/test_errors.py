@@ -36,6 +36,12 @@ def test_errors_are_one_line_and_json(project):
     assert project("ls", "--json", cwd="/", status=10).doc["error"]["exit"] == 10
 
 
+def test_options_of_a_command_to_start_are_not_ours(bare):
+    for words in (["run", "ls", "--json"], ["run", "--", "ls", "--json"]):
+        assert bare(*words, status=10).raw == b"", words
+    assert bare("run", "--json", "ls", status=10).doc["error"]["exit"] == 10
+
+
 def test_nothing_published_yet(project):
     for words in (["ls"], ["log"], ["show"], ["sync"], ["revert", "main"], ["tag", "x"]):
         err = project(*words, status=1).err

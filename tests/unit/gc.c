@@ -251,7 +251,7 @@ static void many_rows_in_batches(void **state)
 /* --- gc in a loop beside importing processes --------------------------------------------------- */
 
 #define CHILDREN 16
-#define ROUNDS 5
+#define ROUNDS 12
 
 struct beside {
 	char folder[80], dir[64];
@@ -281,7 +281,7 @@ static int importer(void *arg)
 		ok(import_paths(&l, &one, 1, &out, NULL, NULL, &err));
 		snprintf(draft, sizeof(draft), "draft/%u", b->n);
 		/* Only drafts have these, and those go at once: condemned and wanted again all the time. */
-		snprintf(text, sizeof(text), "loose %u", (b->n + i) % 3);
+		snprintf(text, sizeof(text), "loose %u", (b->n + i) % 6);
 		const struct file file = { "x", text, 0 };
 		int r;
 		do /* as publishers do */
