@@ -1,5 +1,5 @@
 /* Attributes of all kinds. */
-#include "fs/ops.h"
+#include "fs/ops-common.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Names: look-ups, listings, making, removing, renaming. */
-#include "fs/ops.h"
+#include "fs/ops-common.h"
 
 #include <stdlib.h>
 #include <string.h>

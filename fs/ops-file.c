@@ -1,5 +1,5 @@
 /* Open files. With passthrough most reads and writes never come here. */
-#include "fs/ops.h"
+#include "fs/ops-common.h"
 
 #include <stdlib.h>
 #include <string.h>

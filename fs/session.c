@@ -1,7 +1,7 @@
 /*
  * One mount from start to end: the FUSE session, its threads, and how it stops.
  */
-#include "fs/ops.h"
+#include "fs/ops-common.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -2,8 +2,8 @@
  *
  * A handler translates one request into calls of the view and replies exactly once, after all locks
  * have been given back. Node ids are the addresses of inodes; the root's is FUSE_ROOT_ID. */
-#ifndef TV_FS_OPS_H
-#define TV_FS_OPS_H
+#ifndef TV_FS_OPS_COMMON_H
+#define TV_FS_OPS_COMMON_H
 
 #if TV_HAVE_FUSE_PASSTHROUGH
 #define FUSE_USE_VERSION 317
