@@ -146,9 +146,8 @@ static int name_copy(struct tv_view *v, struct tv_inode *inode, int fd, int wher
 	if (r < 0 || fstat(fd, &st) < 0)
 		return r < 0 ? r : -errno;
 	if (*temp)
-		r = renameat2(where, temp, dir.fd, inode->link.name, RENAME_NOREPLACE) < 0 ?
-			    -errno :
-			    0;
+		r = renameat2(where, temp, dir.fd, inode->link.name, RENAME_NOREPLACE) < 0 ? -errno
+											   : 0;
 	else
 		r = tv_upper_linkfd(fd, dir.fd, inode->link.name);
 	if (r < 0)
@@ -158,8 +157,7 @@ static int name_copy(struct tv_view *v, struct tv_inode *inode, int fd, int wher
 	return 0;
 }
 
-static int publish(struct tv_view *v, struct tv_inode *inode, int copy, int where,
-		   const char *temp)
+static int publish(struct tv_view *v, struct tv_inode *inode, int copy, int where, const char *temp)
 {
 	tv_autoclose int fd = copy;
 	bool placed = false;

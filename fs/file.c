@@ -8,10 +8,10 @@
 
 struct tv_file {
 	struct tv_inode *inode; /* a reference */
-	int fd; /* -1 when the kernel needs nothing of us: a passed frozen file */
+	int fd;			/* -1 when the kernel needs nothing of us: a passed frozen file */
 	int flags;
-	int backing_id; /* 0: plain */
-	_Atomic bool frozen; /* fd is a blob's */
+	int backing_id;		    /* 0: plain */
+	_Atomic bool frozen;	    /* fd is a blob's */
 	struct tv_file *next, **at; /* list of all */
 };
 
@@ -94,8 +94,11 @@ int tv_orphan_keep(struct tv_view *v, struct tv_inode *inode, int fd)
 
 int tv_detach(struct tv_view *v, struct tv_inode *inode)
 {
-	struct tv_inode proto = { .ino = inode->ino, .kind = inode->kind, .volume = inode->volume,
-				  .state = TV_INODE_UPPER, .sxid = inode->sxid };
+	struct tv_inode proto = { .ino = inode->ino,
+				  .kind = inode->kind,
+				  .volume = inode->volume,
+				  .state = TV_INODE_UPPER,
+				  .sxid = inode->sxid };
 	struct tv_inode *next;
 	int fd = -1;
 
@@ -117,7 +120,8 @@ int tv_detach(struct tv_view *v, struct tv_inode *inode)
 	pthread_mutex_unlock(&v->opens);
 	if (fd >= 0 && named)
 		r = tv_orphan_keep(v, named, fd);
-	tv_inode_put(&v->inodes, next); /* all readers closed just now: the name is looked up anew */
+	tv_inode_put(&v->inodes,
+		     next); /* all readers closed just now: the name is looked up anew */
 	return r;
 }
 
@@ -309,8 +313,8 @@ static int prepare_change(struct tv_view *v, struct tv_inode *inode, int flags)
 	return r < 0 ? r : detached ? -ESTALE : 0;
 }
 
-int tv_file_open(struct tv_view *v, struct tv_inode *inode, int flags,
-		 const struct tv_caller *who, struct tv_file **out)
+int tv_file_open(struct tv_view *v, struct tv_inode *inode, int flags, const struct tv_caller *who,
+		 struct tv_file **out)
 {
 	int r;
 	do { /* -EAGAIN: the inode was copied up, or readers came or went, in between */
@@ -319,9 +323,9 @@ int tv_file_open(struct tv_view *v, struct tv_inode *inode, int flags,
 			if (r < 0)
 				return r;
 		}
-		r = tv_inode_state(v, inode) & TV_INODE_UPPER ?
-			    open_upper(v, inode, flags, who, out) :
-			    open_frozen(v, inode, flags, who, out);
+		r = tv_inode_state(v, inode) & TV_INODE_UPPER
+			    ? open_upper(v, inode, flags, who, out)
+			    : open_frozen(v, inode, flags, who, out);
 	} while (r == -EAGAIN);
 	return r;
 }

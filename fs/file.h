@@ -17,8 +17,8 @@
 #include "fs/view.h"
 
 /* flags as for open(2). -ESTALE: see above. -EROFS. */
-int tv_file_open(struct tv_view *v, struct tv_inode *inode, int flags,
-		 const struct tv_caller *who, struct tv_file **out);
+int tv_file_open(struct tv_view *v, struct tv_inode *inode, int flags, const struct tv_caller *who,
+		 struct tv_file **out);
 void tv_file_close(struct tv_view *v, struct tv_file *f);
 
 /* The backing id of a passed handle, 0 for a plain one. */

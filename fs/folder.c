@@ -147,8 +147,8 @@ static int take_routes(struct tv_view *v, struct tv_folder *l)
 			r = tv_spot_look(v, &spot, &place);
 		if (r == 0 && place.where != TV_ABSENT)
 			r = add_upper(l, name,
-				      place.where == TV_IN_FROZEN ? DT_REG :
-								    IFTODT(place.st.st_mode));
+				      place.where == TV_IN_FROZEN ? DT_REG
+								  : IFTODT(place.st.st_mode));
 		if (r < 0)
 			return r;
 	}
@@ -249,8 +249,9 @@ static int emit_frozen(struct tv_view *v, struct tv_folder *l, const char *name,
 	text[n] = '\0';
 	e->name = text;
 	if (!plus) {
-		static const mode_t types[] = { [TV_FILE] = S_IFREG, [TV_DIR] = S_IFDIR,
-						[TV_SYMLINK] = S_IFLNK };
+		static const mode_t types[] = {
+			[TV_FILE] = S_IFREG, [TV_DIR] = S_IFDIR, [TV_SYMLINK] = S_IFLNK
+		};
 		e->found = NULL;
 		e->st = (struct stat){ .st_ino = tv_ino_frozen(l->dir->ino, name, n),
 				       .st_mode = types[entry->kind] };
@@ -325,7 +326,7 @@ static int read_locked(struct tv_view *v, struct tv_folder *l, off_t at, bool pl
 }
 
 int tv_folder_read(struct tv_view *v, struct tv_folder *l, off_t at, bool plus,
-		    int (*emit)(void *arg, const struct tv_listed *e), void *arg)
+		   int (*emit)(void *arg, const struct tv_listed *e), void *arg)
 {
 	pthread_mutex_lock(&l->lock);
 	tv_ns_read(v);
@@ -336,7 +337,7 @@ int tv_folder_read(struct tv_view *v, struct tv_folder *l, off_t at, bool plus,
 }
 
 int tv_folder_read_once(struct tv_view *v, struct tv_inode *dir, off_t at, bool plus,
-			 int (*emit)(void *arg, const struct tv_listed *e), void *arg)
+			int (*emit)(void *arg, const struct tv_listed *e), void *arg)
 {
 	struct tv_folder *l;
 	int r = tv_folder_open(v, dir, &l);

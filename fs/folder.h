@@ -16,9 +16,9 @@
 
 struct tv_listed {
 	const char *name;
-	struct stat st; /* st_ino and the type; all of it when found->inode is set */
+	struct stat st;		      /* st_ino and the type; all of it when found->inode is set */
 	const struct tv_found *found; /* NULL: just the name, "." and ".." included */
-	off_t next;	/* position of the entry behind this one */
+	off_t next;		      /* position of the entry behind this one */
 };
 
 int tv_folder_open(struct tv_view *v, struct tv_inode *dir, struct tv_folder **out);
@@ -31,10 +31,10 @@ bool tv_folder_cacheable(const struct tv_view *v, const struct tv_inode *dir);
  * `plus` each comes as found by a look-up, which is counted when emit returned 0. `emit` is called
  * with the namespace lock held and must not come back to the view. */
 int tv_folder_read(struct tv_view *v, struct tv_folder *l, off_t at, bool plus,
-		    int (*emit)(void *arg, const struct tv_listed *e), void *arg);
+		   int (*emit)(void *arg, const struct tv_listed *e), void *arg);
 
 /* The same for who keeps no listing (no-opendir): a listing of its own for each call. */
 int tv_folder_read_once(struct tv_view *v, struct tv_inode *dir, off_t at, bool plus,
-			 int (*emit)(void *arg, const struct tv_listed *e), void *arg);
+			int (*emit)(void *arg, const struct tv_listed *e), void *arg);
 
 #endif

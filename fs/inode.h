@@ -41,8 +41,8 @@ enum tv_volume {
 
 /* One name of an inode. */
 struct tv_link {
-	struct tv_link *chain;	 /* next in the bucket */
-	struct tv_link *more;	 /* the inode's next name */
+	struct tv_link *chain; /* next in the bucket */
+	struct tv_link *more;  /* the inode's next name */
 	struct tv_inode *inode;
 	struct tv_inode *parent; /* holds a reference; NULL: nameless */
 	char *name;		 /* owned; NULL: nameless */

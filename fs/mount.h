@@ -32,13 +32,14 @@ enum tv_passthrough {
 struct tv_mount {
 	struct tv_store *store;
 	const struct tv_commit *commit; /* what is frozen */
-	const char *mountpoint; /* where to mount; NULL when fuse_fd is given */
-	int fuse_fd;		/* an open /dev/fuse that is already mounted, or -1 */
-	int overlay_dirfd;	/* where writes go; -1: read-only, every mutation is EROFS */
-	int data_dirfd;		/* the run's data folder, or -1 */
-	const char *overlay_name; /* the overlay's folder inside data_dirfd, hidden there ("lakehouse") */
+	const char *mountpoint;		/* where to mount; NULL when fuse_fd is given */
+	int fuse_fd;			/* an open /dev/fuse that is already mounted, or -1 */
+	int overlay_dirfd; /* where writes go; -1: read-only, every mutation is EROFS */
+	int data_dirfd;	   /* the run's data folder, or -1 */
+	const char *
+		overlay_name; /* the overlay's folder inside data_dirfd, hidden there ("lakehouse") */
 	bool deny_lakehouse_writes; /* EROFS in the view, routed names excepted */
-	bool route_fallback;	/* a routed name that the run has not written shows the frozen copy */
+	bool route_fallback; /* a routed name that the run has not written shows the frozen copy */
 	const struct tv_route *routes;
 	size_t n_routes;
 	bool allow_other;

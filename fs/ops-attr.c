@@ -36,8 +36,11 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 	struct tv_session *s = tv_op_begin(req, TV_OP_SETATTR);
 	struct tv_inode *inode = tv_inode_of(s, ino);
 	struct tv_caller who = tv_caller_of(req);
-	struct tv_setattr set = { .mode = attr->st_mode, .uid = attr->st_uid, .gid = attr->st_gid,
-				  .size = attr->st_size, .atime = attr->st_atim,
+	struct tv_setattr set = { .mode = attr->st_mode,
+				  .uid = attr->st_uid,
+				  .gid = attr->st_gid,
+				  .size = attr->st_size,
+				  .atime = attr->st_atim,
 				  .mtime = attr->st_mtim };
 	struct tv_found found;
 
@@ -92,8 +95,8 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 {
 	struct tv_session *s = tv_op_begin(req, TV_OP_GETXATTR);
 	char *buf = size ? malloc(size) : NULL;
-	ssize_t n = size && !buf ? -ENOMEM :
-				   tv_view_getxattr(s->view, tv_inode_of(s, ino), name, buf, size);
+	ssize_t n = size && !buf ? -ENOMEM
+				 : tv_view_getxattr(s->view, tv_inode_of(s, ino), name, buf, size);
 	reply_xattr(req, n, buf, size);
 	free(buf);
 }
@@ -102,8 +105,8 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct tv_session *s = tv_op_begin(req, TV_OP_LISTXATTR);
 	char *buf = size ? malloc(size) : NULL;
-	ssize_t n = size && !buf ? -ENOMEM :
-				   tv_view_listxattr(s->view, tv_inode_of(s, ino), buf, size);
+	ssize_t n =
+		size && !buf ? -ENOMEM : tv_view_listxattr(s->view, tv_inode_of(s, ino), buf, size);
 	reply_xattr(req, n, buf, size);
 	free(buf);
 }

@@ -27,10 +27,10 @@ struct tv_session {
 	struct tv_stats stats;
 	struct tv_readers readers;
 	struct tv_backing backing;
-	bool inited;	  /* INIT was answered */
-	bool can_pass;	  /* the connection was set up for passthrough */
+	bool inited;			  /* INIT was answered */
+	bool can_pass;			  /* the connection was set up for passthrough */
 	bool may_no_open, may_no_opendir; /* the kernel understands ENOSYS */
-	bool no_open;	  /* set before the first request but INIT is handled */
+	bool no_open;			  /* set before the first request but INIT is handled */
 };
 
 static inline struct tv_session *tv_session_of(fuse_req_t req)

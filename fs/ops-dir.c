@@ -33,8 +33,8 @@ void tv_entry_param(const struct tv_session *s, const struct tv_found *found,
 		.entry_timeout = found->short_entry ? 0 : TV_FOR_EVER,
 	};
 	if (found->inode)
-		e->ino = found->inode == tv_view_root(s->view) ? FUSE_ROOT_ID :
-								 (uintptr_t)found->inode;
+		e->ino = found->inode == tv_view_root(s->view) ? FUSE_ROOT_ID
+							       : (uintptr_t)found->inode;
 }
 
 void tv_reply_entry(fuse_req_t req, int code, const struct tv_found *found)
@@ -79,8 +79,7 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 	struct tv_session *s = tv_op_begin(req, TV_OP_FORGET);
 	for (size_t i = 0; i < count; i++)
 		if (forgets[i].ino != FUSE_ROOT_ID)
-			tv_view_forget(s->view, tv_inode_of(s, forgets[i].ino),
-				       forgets[i].nlookup);
+			tv_view_forget(s->view, tv_inode_of(s, forgets[i].ino), forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 
@@ -211,8 +210,8 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t at, bool plu
 		tv_reply_code(req, -ENOMEM);
 		return;
 	}
-	int r = l ? tv_folder_read(s->view, l, at, plus, fill, &f) :
-		    tv_folder_read_once(s->view, tv_inode_of(s, ino), at, plus, fill, &f);
+	int r = l ? tv_folder_read(s->view, l, at, plus, fill, &f)
+		  : tv_folder_read_once(s->view, tv_inode_of(s, ino), at, plus, fill, &f);
 	if (r < 0 && f.used == 0)
 		tv_reply_code(req, r);
 	else

@@ -16,7 +16,8 @@ static void describe(const struct tv_session *s, const struct tv_file *f, struct
 
 /* A handle that the kernel may write by itself changes times and size behind the kernel's cache of
  * attributes, so that is dropped now and not filled again until the last such handle is closed. */
-static void open_attributes(struct tv_session *s, fuse_ino_t ino, const struct tv_file *f, int flags)
+static void open_attributes(struct tv_session *s, fuse_ino_t ino, const struct tv_file *f,
+			    int flags)
 {
 	if (tv_file_backing(f) && (flags & O_ACCMODE) != O_RDONLY)
 		fuse_lowlevel_notify_inval_inode(s->fuse, ino, -1, 0);
@@ -43,8 +44,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		tv_file_close(s->view, f);
 }
 
-static void reply_created(fuse_req_t req, int code, const struct tv_found *found,
-			  struct tv_file *f, struct fuse_file_info *fi)
+static void reply_created(fuse_req_t req, int code, const struct tv_found *found, struct tv_file *f,
+			  struct fuse_file_info *fi)
 {
 	struct tv_session *s = tv_session_of(req);
 	struct fuse_entry_param e;
@@ -68,8 +69,8 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	struct tv_caller who = tv_caller_of(req);
 	struct tv_found found;
 	struct tv_file *f = NULL;
-	int r = tv_view_create(s->view, tv_inode_of(s, parent), name, mode, fi->flags, &who,
-			       &found, &f);
+	int r = tv_view_create(s->view, tv_inode_of(s, parent), name, mode, fi->flags, &who, &found,
+			       &f);
 	reply_created(req, r, &found, f, fi);
 }
 
@@ -80,8 +81,7 @@ static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fu
 	struct tv_caller who = tv_caller_of(req);
 	struct tv_found found;
 	struct tv_file *f = NULL;
-	int r = tv_view_tmpfile(s->view, tv_inode_of(s, parent), mode, fi->flags, &who, &found,
-				&f);
+	int r = tv_view_tmpfile(s->view, tv_inode_of(s, parent), mode, fi->flags, &who, &found, &f);
 	reply_created(req, r, &found, f, fi);
 }
 #endif
@@ -103,8 +103,8 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t at,
 	ssize_t n = -ENOMEM;
 
 	if (buf)
-		n = f ? tv_file_read(s->view, f, buf, size, at) :
-			tv_readers_read(&s->readers, s->view, tv_inode_of(s, ino), buf, size, at);
+		n = f ? tv_file_read(s->view, f, buf, size, at)
+		      : tv_readers_read(&s->readers, s->view, tv_inode_of(s, ino), buf, size, at);
 	if (n < 0)
 		tv_reply_code(req, (int)n);
 	else
@@ -170,9 +170,9 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	struct tv_file *in = tv_file_of(fi_in), *out = tv_file_of(fi_out);
 	(void)ino_in;
 	(void)ino_out;
-	ssize_t n = in && out ? tv_file_copy(s->view, in, off_in, out, off_out, len,
-					     (unsigned)flags) :
-				-EBADF;
+	ssize_t n = in && out
+			    ? tv_file_copy(s->view, in, off_in, out, off_out, len, (unsigned)flags)
+			    : -EBADF;
 	if (n < 0)
 		tv_reply_code(req, (int)n);
 	else

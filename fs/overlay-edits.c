@@ -76,8 +76,8 @@ static int import_file(struct making *m, int dirfd, const char *path, struct tv_
 {
 	struct stat before, after;
 	struct tv_blob blob;
-	tv_autoclose int fd = openat(dirfd, tv_path_base(path),
-				     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	tv_autoclose int fd =
+		openat(dirfd, tv_path_base(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd < 0 || fstat(fd, &before) < 0)
 		return tv_err_sys(err, -errno, "cannot open '%s' of the overlay", path);
@@ -101,7 +101,8 @@ static int import_symlink(int dirfd, const char *path, const struct stat *st, st
 	char buf[TV_PATH_MAX];
 	ssize_t n = readlinkat(dirfd, tv_path_base(path), buf, sizeof(buf));
 	if (n < 0 || n == sizeof(buf))
-		return tv_err_sys(err, n < 0 ? -errno : -ENAMETOOLONG, "cannot read link '%s'", path);
+		return tv_err_sys(err, n < 0 ? -errno : -ENAMETOOLONG, "cannot read link '%s'",
+				  path);
 	*e = (struct tv_entry){ .kind = TV_SYMLINK,
 				.mode = 0777,
 				.mtime_ns = tv_ns_from_timespec(st->st_mtim),
@@ -149,8 +150,9 @@ static int take(void *arg, const struct tv_overlay_change *c, struct tv_err *err
 }
 
 int tv_overlay_edits(int overlay_dirfd, const struct tv_node_source *nodes,
-		     const struct tv_entry *frozen_root, const char *const *exclude, size_t n_exclude,
-		     struct tv_blobs *blobs, struct tv_overlay_edits *out, struct tv_err *err)
+		     const struct tv_entry *frozen_root, const char *const *exclude,
+		     size_t n_exclude, struct tv_blobs *blobs, struct tv_overlay_edits *out,
+		     struct tv_err *err)
 {
 	struct tv_overlay_edits made = { NULL, 0 };
 	struct making m = { .blobs = blobs, .out = &made };

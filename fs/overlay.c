@@ -37,7 +37,7 @@ struct level {
 	int fd;
 	const char *path;
 	const struct tv_entry *frozen; /* what lies below it; NULL: nothing */
-	bool covers; /* nothing of that shows through */
+	bool covers;		       /* nothing of that shows through */
 };
 
 static void free_names(struct names *n)
@@ -141,8 +141,7 @@ static int tell(const struct level *l, struct tv_overlay_change c, struct tv_err
 
 static bool dir_touched(const struct stat *st, const struct tv_entry *e)
 {
-	return (st->st_mode & 0777) != e->mode ||
-	       tv_ns_from_timespec(st->st_mtim) != e->mtime_ns;
+	return (st->st_mode & 0777) != e->mode || tv_ns_from_timespec(st->st_mtim) != e->mtime_ns;
 }
 
 /* The frozen folder a redirect names, or none. 1, 0. */
@@ -176,8 +175,9 @@ static int walk_dir(const struct level *l, const struct name *n, const char *pat
 	if (moved && below_dir && tv_addr_eq(&origin.addr, &below->addr))
 		moved = covers = false;
 
-	struct tv_overlay_change c = { .path = path, .st = st, .disk_path = path,
-				       .change = below ? TV_CHANGED : TV_ADDED };
+	struct tv_overlay_change c = {
+		.path = path, .st = st, .disk_path = path, .change = below ? TV_CHANGED : TV_ADDED
+	};
 	if (moved) {
 		c.frozen = &origin;
 		c.disk_path = NULL;
@@ -191,8 +191,12 @@ static int walk_dir(const struct level *l, const struct name *n, const char *pat
 		openat(l->fd, n->text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return tv_err_sys(err, -errno, "cannot open folder '%s' of the overlay", path);
-	struct level inner = { .w = l->w, .fd = fd, .path = path,
-			       .frozen = moved ? &origin : below_dir ? below : NULL,
+	struct level inner = { .w = l->w,
+			       .fd = fd,
+			       .path = path,
+			       .frozen = moved	     ? &origin
+					 : below_dir ? below
+						     : NULL,
 			       .covers = !moved && covers };
 	return walk_level(&inner, err);
 }
@@ -206,23 +210,27 @@ static int walk_name(const struct level *l, const struct name *n, struct tv_err 
 	if (!path)
 		return tv_err_nomem(err);
 	int r = l->frozen ? tv_dir_lookup(l->w->nodes, &l->frozen->addr, n->text, strlen(n->text),
-					  &below, NULL, err) :
-			    -ENOENT;
+					  &below, NULL, err)
+			  : -ENOENT;
 	if (r < 0 && r != -ENOENT)
 		return r;
 	bool is_below = r == 0;
 	tv_err_clear(err);
 	if (!n->upper)
-		return is_below ? tell(l, (struct tv_overlay_change){ .path = path,
-								      .change = TV_REMOVED },
-				       err) :
-				  0;
+		return is_below ? tell(l,
+				       (struct tv_overlay_change){ .path = path,
+								   .change = TV_REMOVED },
+				       err)
+				: 0;
 	if (fstatat(l->fd, n->text, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return tv_err_sys(err, -errno, "cannot stat '%s' of the overlay", path);
 	if (S_ISDIR(st.st_mode))
 		return walk_dir(l, n, path, &st, is_below ? &below : NULL, err);
-	return tell(l, (struct tv_overlay_change){ .path = path, .st = &st, .disk_path = path,
-						   .change = is_below ? TV_CHANGED : TV_ADDED },
+	return tell(l,
+		    (struct tv_overlay_change){ .path = path,
+						.st = &st,
+						.disk_path = path,
+						.change = is_below ? TV_CHANGED : TV_ADDED },
 		    err);
 }
 
@@ -247,7 +255,8 @@ static int walk_level(struct level *l, struct tv_err *err)
 }
 
 int tv_overlay_walk(int overlay_dirfd, const struct tv_node_source *nodes,
-		    const struct tv_entry *frozen_root, const char *const *exclude, size_t n_exclude,
+		    const struct tv_entry *frozen_root, const char *const *exclude,
+		    size_t n_exclude,
 		    int (*visit)(void *arg, const struct tv_overlay_change *c, struct tv_err *err),
 		    void *arg, struct tv_err *err)
 {

@@ -29,11 +29,13 @@
 
 /* One difference between the frozen tree and the merged view, in path order. */
 struct tv_overlay_change {
-	const char *path;	/* in the view */
-	enum tv_change change;	/* TV_ADDED, TV_REMOVED, TV_CHANGED, TV_TOUCHED (folders only) */
-	const struct stat *st;	/* of what stands there now, NULL when removed */
-	const char *disk_path;	/* relative to the overlay's root; NULL: frozen contents at a new path */
-	const struct tv_entry *frozen; /* the frozen entry that now stands at `path` (a folder that was
+	const char *path;      /* in the view */
+	enum tv_change change; /* TV_ADDED, TV_REMOVED, TV_CHANGED, TV_TOUCHED (folders only) */
+	const struct stat *st; /* of what stands there now, NULL when removed */
+	const char *
+		disk_path; /* relative to the overlay's root; NULL: frozen contents at a new path */
+	const struct tv_entry
+		*frozen; /* the frozen entry that now stands at `path` (a folder that was
 					* renamed); NULL when the overlay holds it */
 };
 
@@ -41,7 +43,8 @@ struct tv_overlay_change {
  * A removed folder is reported once, as itself; a renamed frozen folder as one addition with
  * `frozen` set, then the changes below it. visit's non-zero return ends and is returned. */
 int tv_overlay_walk(int overlay_dirfd, const struct tv_node_source *nodes,
-		    const struct tv_entry *frozen_root, const char *const *exclude, size_t n_exclude,
+		    const struct tv_entry *frozen_root, const char *const *exclude,
+		    size_t n_exclude,
 		    int (*visit)(void *arg, const struct tv_overlay_change *c, struct tv_err *err),
 		    void *arg, struct tv_err *err);
 
@@ -55,7 +58,8 @@ struct tv_overlay_edits {
 };
 void tv_overlay_edits_free(struct tv_overlay_edits *e);
 int tv_overlay_edits(int overlay_dirfd, const struct tv_node_source *nodes,
-		     const struct tv_entry *frozen_root, const char *const *exclude, size_t n_exclude,
-		     struct tv_blobs *blobs, struct tv_overlay_edits *out, struct tv_err *err);
+		     const struct tv_entry *frozen_root, const char *const *exclude,
+		     size_t n_exclude, struct tv_blobs *blobs, struct tv_overlay_edits *out,
+		     struct tv_err *err);
 
 #endif

@@ -132,8 +132,8 @@ static int try_passthrough(struct tv_session *s, struct tv_err *err)
 {
 	s->backing = (struct tv_backing){ backing_open, backing_close, s };
 	if (s->can_pass) {
-		tv_autoclose int fd = openat(tv_store_dirfd(s->mount->store), "format",
-					     O_RDONLY | O_CLOEXEC);
+		tv_autoclose int fd =
+			openat(tv_store_dirfd(s->mount->store), "format", O_RDONLY | O_CLOEXEC);
 		int id = fd < 0 ? -errno : backing_open(s, fd);
 		if (id > 0) {
 			backing_close(s, id);
@@ -142,9 +142,8 @@ static int try_passthrough(struct tv_session *s, struct tv_err *err)
 			return 0;
 		}
 		s->can_pass = false;
-		s->stats.passthrough = id == -ELOOP ?
-					       "the store's filesystem is stacked too deep" :
-					       "the kernel refused the store's files";
+		s->stats.passthrough = id == -ELOOP ? "the store's filesystem is stacked too deep"
+						    : "the kernel refused the store's files";
 	}
 	if (s->mount->passthrough == TV_PASSTHROUGH_REQUIRE)
 		return tv_err_set(err, -EOPNOTSUPP, "passthrough was required: %s",
@@ -252,9 +251,9 @@ static int attach(struct tv_session *s, struct tv_err *err)
 
 	if (m->fuse_fd >= 0) {
 		snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", m->fuse_fd);
-		return fuse_session_mount(s->fuse, fd_path) == 0 ?
-			       0 :
-			       tv_err_set(err, -EBADF, "the given /dev/fuse cannot be used");
+		return fuse_session_mount(s->fuse, fd_path) == 0
+			       ? 0
+			       : tv_err_set(err, -EBADF, "the given /dev/fuse cannot be used");
 	}
 	int r = check_device(err);
 	if (r < 0)
@@ -434,6 +433,6 @@ void tv_mount_abilities(struct tv_mount_abilities *out)
 		snprintf(out->why_not, sizeof(out->why_not),
 			 "built with libfuse %s; passthrough needs 3.17", out->libfuse_version);
 	else
-		out->can_passthrough = tv_passthrough_possible(out->why_not,
-							       sizeof(out->why_not)) == 0;
+		out->can_passthrough =
+			tv_passthrough_possible(out->why_not, sizeof(out->why_not)) == 0;
 }

@@ -40,7 +40,8 @@ int tv_upper_init(struct tv_upper *u, int root, bool force_by_component)
 	if (!S_ISDIR(st.st_mode))
 		return -ENOTDIR;
 	int fd = openat2_dir(root, ".");
-	bool missing = fd == -ENOSYS || fd == -EPERM; /* EPERM: seccomp filters that do not know it */
+	bool missing =
+		fd == -ENOSYS || fd == -EPERM; /* EPERM: seccomp filters that do not know it */
 	if (fd >= 0)
 		close(fd);
 	*u = (struct tv_upper){ root, st.st_dev, force_by_component || missing };
@@ -162,7 +163,8 @@ int tv_whiteout_make(int dirfd, const char *name, size_t n)
 int tv_whiteout_long(int dirfd, const char *disk_name, char out[TV_UPPER_NAME])
 {
 	char expect[TV_UPPER_NAME], name[TV_UPPER_NAME];
-	tv_autoclose int fd = openat(dirfd, disk_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	tv_autoclose int fd =
+		openat(dirfd, disk_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	ssize_t n = fd < 0 ? -1 : read(fd, name, sizeof(name));
 	if (n < 0)
 		return -errno;
@@ -209,8 +211,8 @@ int tv_redirect_read(int dirfd, const char *name, char **path)
 
 int tv_redirect_write(int dirfd, const char *name, const char *path)
 {
-	tv_autoclose int fd = openat(dirfd, *name ? name : ".",
-				     O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	tv_autoclose int fd =
+		openat(dirfd, *name ? name : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
@@ -223,8 +225,8 @@ int tv_redirect_write(int dirfd, const char *name, const char *path)
 int tv_upper_list(int dirfd, const char *name,
 		  int (*visit)(void *arg, const struct tv_upper_name *e), void *arg)
 {
-	tv_autoclose int fd = openat(dirfd, *name ? name : ".",
-				     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	tv_autoclose int fd =
+		openat(dirfd, *name ? name : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	tv_autoclosedir DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	if (!d)
 		return -errno;
@@ -237,7 +239,8 @@ int tv_upper_list(int dirfd, const char *name,
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
 		char hidden[TV_UPPER_NAME];
-		struct tv_upper_name entry = { .disk_name = e->d_name, .ino = e->d_ino,
+		struct tv_upper_name entry = { .disk_name = e->d_name,
+					       .ino = e->d_ino,
 					       .type = e->d_type };
 		entry.mark = tv_mark_of(e->d_name, &entry.name);
 		if (entry.mark == TV_MARK_LONG) {
@@ -256,9 +259,9 @@ static int clear_mark(void *arg, const struct tv_upper_name *e)
 	if (e->mark == TV_MARK_NONE)
 		return -ENOTEMPTY;
 	if (unlinkat(*(int *)arg, e->disk_name, 0) < 0 && errno != ENOENT)
-		return errno != EISDIR && errno != EPERM ?
-			       -errno :
-			       tv_io_remove_tree(*(int *)arg, e->disk_name, NULL);
+		return errno != EISDIR && errno != EPERM
+			       ? -errno
+			       : tv_io_remove_tree(*(int *)arg, e->disk_name, NULL);
 	return 0;
 }
 
@@ -336,8 +339,8 @@ uint64_t tv_upper_ino_get(int dirfd, const char *name)
 
 	tv_proc_fd(dirfd, fd_path);
 	snprintf(path, sizeof(path), "%s%s%s", fd_path, *name ? "/" : "", name);
-	ssize_t n = *name ? lgetxattr(path, TV_XATTR_INO, bytes, sizeof(bytes)) :
-			    getxattr(path, TV_XATTR_INO, bytes, sizeof(bytes));
+	ssize_t n = *name ? lgetxattr(path, TV_XATTR_INO, bytes, sizeof(bytes))
+			  : getxattr(path, TV_XATTR_INO, bytes, sizeof(bytes));
 	uint64_t ino = n == sizeof(bytes) ? tv_le64(bytes) : 0;
 	/* Overlays can be written by others: what cannot be a frozen number is not believed. */
 	return ino >> 63 ? 0 : ino;

@@ -39,7 +39,10 @@ struct tv_dirfd {
 	int fd;
 	bool owned;
 };
-#define TV_DIRFD_INIT { -1, false }
+#define TV_DIRFD_INIT                                                                              \
+	{                                                                                          \
+		-1, false                                                                          \
+	}
 
 static inline void tv_dirfd_close(struct tv_dirfd *d)
 {
@@ -57,10 +60,11 @@ int tv_upper_dir(const struct tv_upper *u, const char *path, struct tv_dirfd *ou
 
 /* What a name on disk is. */
 enum tv_mark {
-	TV_MARK_NONE,	   /* an ordinary name */
-	TV_MARK_WHITEOUT,  /* *name is what it hides */
-	TV_MARK_LONG,	   /* a whiteout whose name stands in the file: tv_whiteout_long */
-	TV_MARK_OPAQUE, TV_MARK_REDIRECT,
+	TV_MARK_NONE,	  /* an ordinary name */
+	TV_MARK_WHITEOUT, /* *name is what it hides */
+	TV_MARK_LONG,	  /* a whiteout whose name stands in the file: tv_whiteout_long */
+	TV_MARK_OPAQUE,
+	TV_MARK_REDIRECT,
 	TV_MARK_LEFTOVER, /* of a crash, or unknown: ignored */
 };
 enum tv_mark tv_mark_of(const char *disk_name, const char **hidden);

@@ -136,9 +136,9 @@ static int upper_target(struct tv_view *v, struct tv_inode *inode, char **target
 int tv_view_readlink(struct tv_view *v, struct tv_inode *inode, char **target)
 {
 	tv_ns_read(v);
-	int r = inode->kind != TV_SYMLINK	  ? -EINVAL :
-		inode->state & TV_INODE_UPPER ? upper_target(v, inode, target) :
-						  frozen_target(v, inode, target);
+	int r = inode->kind != TV_SYMLINK	? -EINVAL
+		: inode->state & TV_INODE_UPPER ? upper_target(v, inode, target)
+						: frozen_target(v, inode, target);
 	tv_ns_done(v);
 	return r;
 }

@@ -276,7 +276,8 @@ int tv_view_tmpfile(struct tv_view *v, struct tv_inode *dir, mode_t mode, int fl
 		r = tv_inode_dir(v, dir, &at);
 	tv_autoclose int fd = -1;
 	if (r == 0)
-		fd = openat(at.fd, ".", tv_own_flags(flags) | O_TMPFILE | (flags & O_EXCL), mode & 07777);
+		fd = openat(at.fd, ".", tv_own_flags(flags) | O_TMPFILE | (flags & O_EXCL),
+			    mode & 07777);
 	if (r == 0 && fd < 0)
 		r = -errno;
 	if (r == 0)

@@ -28,7 +28,7 @@ struct tv_view {
 	uid_t euid;
 
 	struct tv_inodes inodes;
-	struct tv_inode *top; /* what the kernel calls the root */
+	struct tv_inode *top;		       /* what the kernel calls the root */
 	struct tv_inode *volume[TV_VOL_COUNT]; /* roots; NULL when there is no such volume */
 
 	/* Lock order: ns, opens, copies, inodes.lock (view.h). */
@@ -49,7 +49,8 @@ struct tv_spot {
 	struct tv_inode *dir; /* in whose folder on disk the name is made */
 	const char *name;
 	size_t n;
-	struct tv_inode *lower; /* in whose frozen folder lower_name may shine through; NULL: none */
+	struct tv_inode
+		*lower; /* in whose frozen folder lower_name may shine through; NULL: none */
 	const char *lower_name;
 	size_t lower_n;
 	const struct tv_routed *route;
@@ -163,8 +164,8 @@ struct tv_open {
 	unsigned passed;  /* handles served by the kernel */
 	unsigned writers; /* of those, the writable ones */
 	int backing_id;
-	bool backing_frozen; /* the backing file is a store's blob */
-	int orphan_fd;	     /* -1: none */
+	bool backing_frozen;	    /* the backing file is a store's blob */
+	int orphan_fd;		    /* -1: none */
 	struct tv_inode *successor; /* of a detached inode; a reference */
 };
 

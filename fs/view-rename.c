@@ -14,9 +14,9 @@
 #include "store/base/path.h"
 
 struct moving {
-	struct tv_spot a, b;	    /* from, to */
-	struct tv_inode *s, *t;	    /* what stands there; t may be NULL. References */
-	struct tv_inode *copy_up;   /* has to be brought up before; lent */
+	struct tv_spot a, b;	  /* from, to */
+	struct tv_inode *s, *t;	  /* what stands there; t may be NULL. References */
+	struct tv_inode *copy_up; /* has to be brought up before; lent */
 	struct tv_dirfd from, to;
 	bool exchange;
 };
@@ -84,8 +84,7 @@ static int check_kinds(struct tv_view *v, const struct moving *m)
 
 	if (((m->s->state | (m->t ? m->t->state : 0)) & (TV_INODE_PINNED | TV_INODE_ROOT)))
 		return -EBUSY;
-	if (m->a.dir->volume != m->b.dir->volume &&
-	    (s_dir || t_dir || !(m->a.route || m->b.route)))
+	if (m->a.dir->volume != m->b.dir->volume && (s_dir || t_dir || !(m->a.route || m->b.route)))
 		return -EXDEV;
 	if ((s_dir && m->b.route) || (t_dir && m->exchange && m->a.route))
 		return -EXDEV; /* routed names are files */
@@ -150,7 +149,8 @@ static int hide_ends(struct tv_view *v, struct moving *m)
 {
 	int r = tv_spot_hide(v, &m->a);
 	if (r == 0 && (m->exchange || m->s->kind == TV_DIR))
-		r = tv_spot_hide(v, &m->b); /* else a folder would be merged with what it replaces */
+		r = tv_spot_hide(v,
+				 &m->b); /* else a folder would be merged with what it replaces */
 	if (r == 0)
 		r = tv_inode_dir(v, m->a.dir, &m->from);
 	if (r == 0)
@@ -204,8 +204,8 @@ static int move(struct tv_view *v, struct moving *m)
 }
 
 /* 1: m->copy_up is to be copied up, then all is asked again. Lock: writing. */
-static int rename_once(struct tv_view *v, struct moving *m, struct tv_inode *from,
-		       const char *name, struct tv_inode *to, const char *new_name, unsigned flags)
+static int rename_once(struct tv_view *v, struct moving *m, struct tv_inode *from, const char *name,
+		       struct tv_inode *to, const char *new_name, unsigned flags)
 {
 	int r = tv_spot_to_change(v, from, name, &m->a);
 	if (r == 0)
@@ -230,7 +230,8 @@ int tv_view_rename(struct tv_view *v, struct tv_inode *from, const char *name, s
 	    flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
 	do {
-		struct moving m = { .from = TV_DIRFD_INIT, .to = TV_DIRFD_INIT,
+		struct moving m = { .from = TV_DIRFD_INIT,
+				    .to = TV_DIRFD_INIT,
 				    .exchange = flags & RENAME_EXCHANGE };
 		tv_ns_write(v);
 		r = rename_once(v, &m, from, name, to, new_name, flags);

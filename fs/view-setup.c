@@ -56,8 +56,8 @@ static int use_folder(struct tv_view *v, enum tv_volume volume, int dirfd, bool 
 		return 0;
 	int r = tv_upper_init(&v->upper[volume], dirfd, by_component);
 	return r < 0 ? tv_err_sys(err, r, "cannot use the %s folder",
-				  volume == TV_VOL_DATA ? "run's data" : "overlay's") :
-		       0;
+				  volume == TV_VOL_DATA ? "run's data" : "overlay's")
+		     : 0;
 }
 
 /* The root inode of a volume; with two volumes it is a name in the top folder. */
@@ -92,14 +92,18 @@ static int make_volume(struct tv_view *v, enum tv_volume volume, const char *nam
 			proto.state &= (uint16_t)~TV_INODE_FROZEN;
 	}
 	return v->top ? tv_inode_add(&v->inodes, v->top, name, strlen(name), &proto,
-				     &v->volume[volume]) :
-			tv_inode_new(&v->inodes, &proto, &v->volume[volume]);
+				     &v->volume[volume])
+		      : tv_inode_new(&v->inodes, &proto, &v->volume[volume]);
 }
 
 static int make_roots(struct tv_view *v, bool two)
 {
-	struct tv_inode top = { .kind = TV_DIR, .volume = TV_VOL_TOP, .state = TV_INODE_ROOT,
-				.ino = TV_INO_TOP, .mode = 0755, .mtime_ns = v->root.mtime_ns };
+	struct tv_inode top = { .kind = TV_DIR,
+				.volume = TV_VOL_TOP,
+				.state = TV_INODE_ROOT,
+				.ino = TV_INO_TOP,
+				.mode = 0755,
+				.mtime_ns = v->root.mtime_ns };
 	int r = two ? tv_inode_new(&v->inodes, &top, &v->top) : 0;
 	if (r == 0)
 		r = make_volume(v, TV_VOL_LAKEHOUSE, "lakehouse");

@@ -49,8 +49,9 @@ static ssize_t give_sha(struct tv_view *v, struct tv_inode *inode, void *value, 
 	if (!spot.lower_name || !(parent->state & TV_INODE_FROZEN))
 		return -ENODATA;
 	if (inode->state & TV_INODE_FALLBACK) {
-		const struct tv_routed *route = tv_route_by_place(
-			&v->routes, inode->link.parent, inode->link.name, strlen(inode->link.name));
+		const struct tv_routed *route =
+			tv_route_by_place(&v->routes, inode->link.parent, inode->link.name,
+					  strlen(inode->link.name));
 		if (!route)
 			return -ENODATA;
 		spot.lower_name = route->lakehouse_name;
@@ -91,8 +92,8 @@ static int attr_path(struct tv_view *v, struct tv_inode *inode, char path[TV_PRO
 	int r = tv_inode_at(v, inode, &dir, &name);
 	if (r < 0)
 		return r;
-	int fd = *name ? openat(dir.fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC) :
-			 fcntl(dir.fd, F_DUPFD_CLOEXEC, 0);
+	int fd = *name ? openat(dir.fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+		       : fcntl(dir.fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	tv_proc_fd(fd, path);
@@ -204,8 +205,8 @@ static int change_xattr(struct tv_view *v, struct tv_inode *given, const char *n
 		tv_autoclose int fd = attr_path(v, inode, path);
 		if (fd < 0)
 			r = fd;
-		else if ((value ? setxattr(path, name, value, size, flags) :
-				  removexattr(path, name)) < 0)
+		else if ((value ? setxattr(path, name, value, size, flags)
+				: removexattr(path, name)) < 0)
 			r = -errno;
 		tv_ns_done(v);
 	}
@@ -213,8 +214,8 @@ static int change_xattr(struct tv_view *v, struct tv_inode *given, const char *n
 	return r;
 }
 
-int tv_view_setxattr(struct tv_view *v, struct tv_inode *inode, const char *name,
-		     const void *value, size_t size, int flags)
+int tv_view_setxattr(struct tv_view *v, struct tv_inode *inode, const char *name, const void *value,
+		     size_t size, int flags)
 {
 	return change_xattr(v, inode, name, value ? value : "", size, flags);
 }

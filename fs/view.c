@@ -104,8 +104,9 @@ int tv_inode_at(struct tv_view *v, const struct tv_inode *inode, struct tv_dirfd
 
 static void frozen_stat(const struct tv_view *v, const struct tv_inode *inode, struct stat *st)
 {
-	static const mode_t types[] = { [TV_FILE] = S_IFREG, [TV_DIR] = S_IFDIR,
-					[TV_SYMLINK] = S_IFLNK };
+	static const mode_t types[] = {
+		[TV_FILE] = S_IFREG, [TV_DIR] = S_IFDIR, [TV_SYMLINK] = S_IFLNK
+	};
 	struct timespec mtime = tv_timespec_from_ns(inode->mtime_ns);
 
 	*st = (struct stat){
@@ -420,8 +421,8 @@ int tv_spot_inode(struct tv_view *v, const struct tv_spot *spot, struct tv_inode
 		struct tv_place place;
 		r = tv_spot_look(v, spot, &place);
 		if (r == 0)
-			r = place.where == TV_ABSENT ? -ENOENT :
-						       tv_spot_adopt(v, spot, &place, &inode);
+			r = place.where == TV_ABSENT ? -ENOENT
+						     : tv_spot_adopt(v, spot, &place, &inode);
 		if (r < 0)
 			return r;
 		own = place.st;
@@ -481,9 +482,9 @@ int tv_view_getattr(struct tv_view *v, struct tv_inode *inode, struct tv_file *f
 	int r = 0;
 
 	tv_ns_read(v);
-	int fd = file && (inode->state & (TV_INODE_UPPER | TV_INODE_DETACHED)) == TV_INODE_UPPER ?
-			 tv_file_fd(file) :
-			 -1;
+	int fd = file && (inode->state & (TV_INODE_UPPER | TV_INODE_DETACHED)) == TV_INODE_UPPER
+			 ? tv_file_fd(file)
+			 : -1;
 	if (fd >= 0 && fstat(fd, &st) == 0)
 		tv_inode_dress(inode, &st);
 	else

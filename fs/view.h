@@ -64,7 +64,8 @@ struct tv_caller {
 };
 
 struct tv_found {
-	struct tv_inode *inode; /* with one look-up; NULL when the name is absent (tv_view_lookup) */
+	struct tv_inode
+		*inode; /* with one look-up; NULL when the name is absent (tv_view_lookup) */
 	struct stat st;
 	bool short_entry; /* the name can change without the kernel knowing: do not cache it */
 	bool short_attr;  /* the same of the attributes */
@@ -76,7 +77,7 @@ struct tv_view_figures {
 };
 
 struct tv_view;
-struct tv_file;	   /* an open file (file.h) */
+struct tv_file;	  /* an open file (file.h) */
 struct tv_folder; /* an open folder (folder.h) */
 
 int tv_view_new(const struct tv_view_config *config, struct tv_view **out, struct tv_err *err);
@@ -137,8 +138,8 @@ int tv_view_tmpfile(struct tv_view *v, struct tv_inode *dir, mode_t mode, int fl
 int tv_view_unlink(struct tv_view *v, struct tv_inode *dir, const char *name);
 int tv_view_rmdir(struct tv_view *v, struct tv_inode *dir, const char *name);
 /* flags: RENAME_NOREPLACE, RENAME_EXCHANGE. -ESTALE: ask again after a look-up. */
-int tv_view_rename(struct tv_view *v, struct tv_inode *from, const char *name,
-		   struct tv_inode *to, const char *new_name, unsigned flags);
+int tv_view_rename(struct tv_view *v, struct tv_inode *from, const char *name, struct tv_inode *to,
+		   const char *new_name, unsigned flags);
 
 /* *target is owned by the caller. */
 int tv_view_readlink(struct tv_view *v, struct tv_inode *inode, char **target);
@@ -149,8 +150,8 @@ int tv_view_fsync_dir(struct tv_view *v, struct tv_inode *dir, bool data_only);
 ssize_t tv_view_getxattr(struct tv_view *v, struct tv_inode *inode, const char *name, void *value,
 			 size_t size);
 ssize_t tv_view_listxattr(struct tv_view *v, struct tv_inode *inode, char *list, size_t size);
-int tv_view_setxattr(struct tv_view *v, struct tv_inode *inode, const char *name,
-		     const void *value, size_t size, int flags);
+int tv_view_setxattr(struct tv_view *v, struct tv_inode *inode, const char *name, const void *value,
+		     size_t size, int flags);
 int tv_view_removexattr(struct tv_view *v, struct tv_inode *inode, const char *name);
 
 #endif

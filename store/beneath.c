@@ -125,3 +125,8 @@ bool tv_seen_same(const struct tv_seen *a, const struct tv_seen *b)
 	return a->kind == b->kind && a->size == b->size && a->ino == b->ino &&
 	       a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns && a->mode == b->mode;
 }
+
+int64_t tv_seen_written_ns(const struct tv_seen *seen, int64_t now_ns)
+{
+	return seen->mtime_ns <= now_ns ? seen->mtime_ns : seen->ctime_ns;
+}

@@ -45,4 +45,8 @@ int tv_beneath_stat_path(int root, const char *path, uint64_t dev, struct tv_see
 /* True when nothing that a write changes is different: kind, size, inode, mtime, ctime, mode. */
 bool tv_seen_same(const struct tv_seen *a, const struct tv_seen *b);
 
+/* When it was last written, as far as its times tell at now_ns: the mtime, or the ctime (which no
+ * program can set) where the mtime lies in the future. Both may, on a clock that was set back. */
+int64_t tv_seen_written_ns(const struct tv_seen *seen, int64_t now_ns);
+
 #endif

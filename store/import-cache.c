@@ -66,7 +66,7 @@ bool tv_cache_row_holds(const struct tv_cache_row *row, const struct tv_seen *se
 		return false;
 	bool coarse = row->mtime_ns % second == 0 && row->ctime_ns % second == 0;
 	int64_t settled = row->looked_ns - (coarse ? TV_CACHE_GRAIN_COARSE_NS : TV_CACHE_GRAIN_NS);
-	return row->mtime_ns < settled && row->ctime_ns < settled;
+	return tv_seen_written_ns(seen, row->looked_ns) < settled && row->ctime_ns < settled;
 }
 
 struct get_one {

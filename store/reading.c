@@ -297,7 +297,7 @@ int tv_reading_run(const struct tv_reading *r, struct tv_scan *scan, struct tv_e
 static bool was_young(const struct tv_scan_item *item, int64_t settle_ns)
 {
 	return item->read && item->what == TV_SCAN_READ &&
-	       item->seen.mtime_ns > item->looked_ns - settle_ns;
+	       tv_seen_written_ns(&item->seen, tv_now_ns()) > item->looked_ns - settle_ns;
 }
 
 /* Sleeps until the youngest of the files is settle_ns old (a time in the future: settle_ns). */
@@ -306,7 +306,7 @@ static void wait_settled(const struct tv_scan *scan, const size_t *young, size_t
 {
 	int64_t now = tv_now_ns(), until = now;
 	for (size_t i = 0; i < n; i++) {
-		int64_t settled = scan->items[young[i]].seen.mtime_ns + settle_ns;
+		int64_t settled = tv_seen_written_ns(&scan->items[young[i]].seen, now) + settle_ns;
 		until = settled > until ? settled : until;
 	}
 	if (until > now + settle_ns)
@@ -319,11 +319,13 @@ static void wait_settled(const struct tv_scan *scan, const size_t *young, size_t
 
 /* A write call stamps the mtime when it begins. A read in the midst of it sees old and new bytes, and the
  * same times before and after: whatever was written this shortly before the read is read again. How
- * long one call may take grows with the file. */
+ * long one call may take grows with the file. A file whose times all lie in the future was not written
+ * since the clock was set back: writing would have stamped it with the present. */
 static bool maybe_torn(const struct tv_scan_item *item, int64_t settle_ns)
 {
 	int64_t grain = item->seen.size < LONG_WRITE_BYTES ? TV_CACHE_GRAIN_NS : settle_ns;
-	return item->seen.mtime_ns > item->looked_ns - grain;
+	int64_t now = tv_now_ns(), written = tv_seen_written_ns(&item->seen, now);
+	return written > item->looked_ns - grain && written <= now;
 }
 
 /* Keeps those of the list whose file is no longer what was read, or may not have been whole. */

@@ -157,8 +157,8 @@ static void check_time(const char *path, const struct statx_timestamp *a,
 		       const struct statx_timestamp *b)
 {
 	bool same_time = a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-	if ((a->tv_sec < OLD || b->tv_sec < OLD) ? !same_time :
-						   llabs((long long)(a->tv_sec - b->tv_sec)) > 60)
+	if ((a->tv_sec < OLD || b->tv_sec < OLD) ? !same_time
+						 : llabs((long long)(a->tv_sec - b->tv_sec)) > 60)
 		differ("%s: mtime %lld.%09u and %lld.%09u", path, (long long)a->tv_sec, a->tv_nsec,
 		       (long long)b->tv_sec, b->tv_nsec);
 }
@@ -190,15 +190,16 @@ static void check_stat(const char *path, const struct statx *a, const struct sta
 static void compare_stat(const char *path, int flags)
 {
 	struct statx x[SIDES];
-	if (BOTH("stat", statx(roots[side], path, flags, STATX_BASIC_STATS | STATX_BTIME, &x[side])))
+	if (BOTH("stat",
+		 statx(roots[side], path, flags, STATX_BASIC_STATS | STATX_BTIME, &x[side])))
 		check_stat(path, &x[A], &x[B], NULL);
 }
 
 static void compare_fstat(const struct slot *s)
 {
 	struct statx x[SIDES];
-	if (BOTH("fstat", statx(s->fd[side], "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME,
-				&x[side])))
+	if (BOTH("fstat",
+		 statx(s->fd[side], "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &x[side])))
 		check_stat("(open file)", &x[A], &x[B], s);
 }
 
@@ -214,7 +215,8 @@ static int list(int dirfd, const char *path, char ***names)
 		return -1;
 	for (struct dirent *e; (e = readdir(d));) {
 		if (n == cap)
-			*names = realloc(*names, (size_t)(cap = cap ? cap * 2 : 32) * sizeof(char *));
+			*names = realloc(*names,
+					 (size_t)(cap = cap ? cap * 2 : 32) * sizeof(char *));
 		/* The type goes along, so that it is compared too. */
 		if (asprintf(&(*names)[n++], "%s%c%d", e->d_name, '\0', e->d_type) < 0)
 			exit(2);
@@ -324,16 +326,16 @@ static void compare_tree(const char *path)
 /* Few names, so that calls meet; up to three levels. */
 static const char *any_path(char *out)
 {
-	static const char *const names[] = { "a", "b", "c", "d.parquet", "e.json", "f", "g",
-					     "dir", "sub", "x", "y", "data.lock" };
+	static const char *const names[] = {
+		"a", "b", "c", "d.parquet", "e.json", "f", "g", "dir", "sub", "x", "y", "data.lock"
+	};
 	unsigned depth = 1 + below(100) / 55 + below(100) / 80;
 	size_t n = 0;
 	out[0] = '\0';
 	for (unsigned i = 0; i < depth; i++) {
 		bool last = i + 1 == depth;
 		/* Folders mostly have folders' names, so that deep paths exist. */
-		const char *name = !last || chance(25) ? names[7 + below(2)] :
-							 names[below(12)];
+		const char *name = !last || chance(25) ? names[7 + below(2)] : names[below(12)];
 		n += (size_t)snprintf(out + n, PATH_SIZE - n, "%s%s", i ? "/" : "", name);
 	}
 	if (chance(1)) {
@@ -396,8 +398,8 @@ static void note_frozen(struct slot *s, int flags)
 {
 	char layer[16] = "";
 	struct stat st;
-	if ((flags & O_ACCMODE) != O_RDONLY || getenv("NO_PASSTHROUGH") || fstat(s->fd[B], &st) < 0 ||
-	    !S_ISREG(st.st_mode) || st.st_size == 0 ||
+	if ((flags & O_ACCMODE) != O_RDONLY || getenv("NO_PASSTHROUGH") ||
+	    fstat(s->fd[B], &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0 ||
 	    fgetxattr(s->fd[B], "user.tvfs.layer", layer, sizeof(layer)) < 0 ||
 	    strncmp(layer, "foundation", 10) != 0)
 		return;
@@ -407,9 +409,19 @@ static void note_frozen(struct slot *s, int flags)
 
 static void do_open(void)
 {
-	static const int extras[] = { 0, 0, 0, O_CREAT, O_CREAT, O_CREAT | O_EXCL, O_TRUNC,
-				      O_CREAT | O_TRUNC, O_CREAT | O_TRUNC, O_APPEND,
-				      O_CREAT | O_APPEND, O_NOFOLLOW, O_DIRECTORY };
+	static const int extras[] = { 0,
+				      0,
+				      0,
+				      O_CREAT,
+				      O_CREAT,
+				      O_CREAT | O_EXCL,
+				      O_TRUNC,
+				      O_CREAT | O_TRUNC,
+				      O_CREAT | O_TRUNC,
+				      O_APPEND,
+				      O_CREAT | O_APPEND,
+				      O_NOFOLLOW,
+				      O_DIRECTORY };
 	static const int modes[] = { O_RDONLY, O_RDONLY, O_WRONLY, O_RDWR, O_RDWR };
 	char path[PATH_SIZE];
 	struct slot *s = any_slot(false);
@@ -556,7 +568,8 @@ static void do_truncate(void)
 static void do_fallocate(void)
 {
 	/* FUSE passes no others on: collapsing and inserting ranges is EOPNOTSUPP in any such mount. */
-	static const int modes[] = { 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+	static const int modes[] = { 0, FALLOC_FL_KEEP_SIZE,
+				     FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				     FALLOC_FL_ZERO_RANGE };
 	struct slot *s = any_slot(true);
 	if (!s)
@@ -599,9 +612,9 @@ static void do_mmap(void)
 	note("mmap %zd, write at %ld", s - slots, (long)at);
 	char *map[SIDES];
 	if (!BOTH("mmap", (map[side] = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,
-					    MAP_SHARED, s->fd[side], 0)) == MAP_FAILED ?
-				  -1 :
-				  0))
+					    MAP_SHARED, s->fd[side], 0)) == MAP_FAILED
+				  ? -1
+				  : 0))
 		return;
 	if (memcmp(map[A], map[B], (size_t)st.st_size) != 0)
 		differ("the mapped bytes differ");
@@ -788,10 +801,10 @@ static void do_replace(void)
 	char *bytes = any_bytes(n);
 	int fd[SIDES];
 	note("replace %s by %zu bytes", path, n);
-	if (!BOTH("open temp", (fd[side] = openat(roots[side], temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
-						  0600)) < 0 ?
-				       -1 :
-				       0))
+	if (!BOTH("open temp", (fd[side] = openat(roots[side], temp,
+						  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600)) < 0
+				       ? -1
+				       : 0))
 		return;
 	BOTH("write temp", write(fd[side], bytes, n));
 	close(fd[A]);
@@ -804,12 +817,12 @@ static const struct {
 	void (*call)(void);
 	unsigned weight;
 } calls[] = {
-	{ do_open, 22 },      { do_close, 9 },	  { do_read, 12 },    { do_write, 14 },
+	{ do_open, 22 },      { do_close, 9 },	   { do_read, 12 },    { do_write, 14 },
 	{ do_seek, 4 },	      { do_ftruncate, 3 }, { do_truncate, 3 }, { do_fallocate, 3 },
-	{ do_copy_range, 2 }, { do_mmap, 3 },	  { do_fsync, 1 },    { do_mkdir, 5 },
-	{ do_mknod, 2 },      { do_remove, 9 },	  { do_rename, 10 },  { do_link, 3 },
-	{ do_symlink, 2 },    { do_stat, 8 },	  { do_list, 4 },     { do_chmod, 4 },
-	{ do_chown, 2 },      { do_utimens, 5 },  { do_xattr, 4 },    { do_access, 3 },
+	{ do_copy_range, 2 }, { do_mmap, 3 },	   { do_fsync, 1 },    { do_mkdir, 5 },
+	{ do_mknod, 2 },      { do_remove, 9 },	   { do_rename, 10 },  { do_link, 3 },
+	{ do_symlink, 2 },    { do_stat, 8 },	   { do_list, 4 },     { do_chmod, 4 },
+	{ do_chown, 2 },      { do_utimens, 5 },   { do_xattr, 4 },    { do_access, 3 },
 	{ do_replace, 5 },    { do_tmpfile, 1 },
 };
 

@@ -63,16 +63,28 @@ static void add_route(struct setup *s, char *text)
 
 static enum tv_passthrough passthrough_of(const char *text)
 {
-	return !strcmp(text, "off")	? TV_PASSTHROUGH_OFF :
-	       !strcmp(text, "require") ? TV_PASSTHROUGH_REQUIRE :
-					  TV_PASSTHROUGH_AUTO;
+	return !strcmp(text, "off")	  ? TV_PASSTHROUGH_OFF
+	       : !strcmp(text, "require") ? TV_PASSTHROUGH_REQUIRE
+					  : TV_PASSTHROUGH_AUTO;
 }
 
 static void parse(struct setup *s, int argc, char **argv)
 {
-	enum { OVERLAY = 'o', DATA = 'd', NAME = 'n', ROUTE = 'r', FALLBACK = 'f', DENY = 'y',
-	       OTHER = 'a', PASS = 'p', UID = 'u', GID = 'g', STATS = 's', MISSES = 'm',
-	       DEBUG = 'D' };
+	enum {
+		OVERLAY = 'o',
+		DATA = 'd',
+		NAME = 'n',
+		ROUTE = 'r',
+		FALLBACK = 'f',
+		DENY = 'y',
+		OTHER = 'a',
+		PASS = 'p',
+		UID = 'u',
+		GID = 'g',
+		STATS = 's',
+		MISSES = 'm',
+		DEBUG = 'D'
+	};
 	static const struct option options[] = {
 		{ "overlay", 1, NULL, OVERLAY },   { "data", 1, NULL, DATA },
 		{ "overlay-name", 1, NULL, NAME }, { "route", 1, NULL, ROUTE },
@@ -85,22 +97,47 @@ static void parse(struct setup *s, int argc, char **argv)
 	struct tv_mount *m = &s->mount;
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (c) {
-		case OVERLAY: m->overlay_dirfd = open_dir(optarg); break;
-		case DATA: m->data_dirfd = open_dir(optarg); break;
-		case NAME: m->overlay_name = optarg; break;
-		case ROUTE: add_route(s, optarg); break;
-		case FALLBACK: m->route_fallback = true; break;
-		case DENY: m->deny_lakehouse_writes = true; break;
-		case OTHER: m->allow_other = true; break;
-		case PASS: m->passthrough = passthrough_of(optarg); break;
-		case UID: m->uid = (uid_t)strtoul(optarg, NULL, 10); break;
-		case GID: m->gid = (gid_t)strtoul(optarg, NULL, 10); break;
-		case STATS: m->stats_fd = listen_at(optarg); break;
+		case OVERLAY:
+			m->overlay_dirfd = open_dir(optarg);
+			break;
+		case DATA:
+			m->data_dirfd = open_dir(optarg);
+			break;
+		case NAME:
+			m->overlay_name = optarg;
+			break;
+		case ROUTE:
+			add_route(s, optarg);
+			break;
+		case FALLBACK:
+			m->route_fallback = true;
+			break;
+		case DENY:
+			m->deny_lakehouse_writes = true;
+			break;
+		case OTHER:
+			m->allow_other = true;
+			break;
+		case PASS:
+			m->passthrough = passthrough_of(optarg);
+			break;
+		case UID:
+			m->uid = (uid_t)strtoul(optarg, NULL, 10);
+			break;
+		case GID:
+			m->gid = (gid_t)strtoul(optarg, NULL, 10);
+			break;
+		case STATS:
+			m->stats_fd = listen_at(optarg);
+			break;
 		case MISSES:
 			s->misses = open(optarg, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 			break;
-		case DEBUG: m->debug = true; break;
-		default: exit(2);
+		case DEBUG:
+			m->debug = true;
+			break;
+		default:
+			exit(2);
 		}
 	}
 }
@@ -126,11 +163,18 @@ int main(int argc, char **argv)
 	struct tv_store *store = NULL;
 	struct tv_rev rev;
 
-	s.mount = (struct tv_mount){ .fuse_fd = -1, .overlay_dirfd = -1, .data_dirfd = -1,
-				     .stats_fd = -1, .uid = getuid(), .gid = getgid(),
-				     .fsname = "tvfs:test", .commit = &s.commit,
-				     .routes = s.routes, .ready = tell_ready,
-				     .route_miss = note_miss, .route_arg = &s };
+	s.mount = (struct tv_mount){ .fuse_fd = -1,
+				     .overlay_dirfd = -1,
+				     .data_dirfd = -1,
+				     .stats_fd = -1,
+				     .uid = getuid(),
+				     .gid = getgid(),
+				     .fsname = "tvfs:test",
+				     .commit = &s.commit,
+				     .routes = s.routes,
+				     .ready = tell_ready,
+				     .route_miss = note_miss,
+				     .route_arg = &s };
 	parse(&s, argc, argv);
 	if (argc - optind != 3)
 		return 2;

@@ -313,6 +313,29 @@ static void young_files_are_looked_at_twice(void **state)
 	tv_worktree_close(&l.w);
 }
 
+/* A clock that was wrong, or `touch -d`: it is read once more and taken, and what is written to it is seen. */
+static void a_time_in_the_future_is_no_obstacle(void **state)
+{
+	struct live l;
+	struct tv_err err = TV_ERR_INIT;
+	struct tv_published out;
+	char path[512];
+	live_open(&l, *state);
+	put(&l, "later", "first");
+	live_path(&l, "later", path);
+	const struct timespec times[2] = { { .tv_sec = 4102444800 }, { .tv_sec = 4102444800 } };
+	is(utimensat(AT_FDCWD, path, times, 0) == 0);
+	struct tv_import how = how_to_import();
+	how.settle_ns = 50000000;
+	ok(tv_worktree_import(l.f->store, &l.w, &how, &out, NULL, NULL, &err));
+	is(main_has(l.f->store, "later", "first"));
+	put(&l, "later", "other");
+	is(utimensat(AT_FDCWD, path, times, 0) == 0);
+	ok(tv_worktree_import(l.f->store, &l.w, &how, &out, NULL, NULL, &err));
+	is(main_has(l.f->store, "later", "other"));
+	tv_worktree_close(&l.w);
+}
+
 /* --- what the folder and the ref did ---------------------------------------------------------- */
 
 static void a_commit_never_undoes_what_was_published(void **state)
@@ -525,6 +548,7 @@ int main(void)
 		store_test(odd_names),
 		store_test(never_a_file_that_changed_while_it_was_read),
 		store_test(young_files_are_looked_at_twice),
+		store_test(a_time_in_the_future_is_no_obstacle),
 		store_test(a_commit_never_undoes_what_was_published),
 		store_test(both_changed_one_path),
 		store_test(changes_without_a_commit),
