@@ -194,6 +194,8 @@ static int read_item(struct pool *p, struct tv_scan_item *item, struct place *pl
 			item->what = TV_SCAN_REMOVE;
 			return 0;
 		}
+		if (dirfd < 0)
+			tv_err_sys(err, dirfd, "cannot open its folder");
 		if (res < 0)
 			return tv_err_wrap(err, res, "'%s'", item->path);
 		if (res == 0)
