@@ -110,13 +110,25 @@ static void end_leftovers(struct ending *e)
 		tv_supervisor_fail(s, err.code, "%s", err.text);
 }
 
+/* Whether the daemon has served the command to its end. One that died took writes with it, and the
+ * command need not have noticed (`[ -e FILE ]` is false on a dead mount): only an answer tells. */
+static void ask_daemon(struct tv_supervisor *s)
+{
+	struct tv_err err = TV_ERR_INIT;
+	if (s->daemon_gone)
+		return;
+	int r = tv_registry_figures(s->store, s->plan->session, &s->figures_doc, &err);
+	if (r < 0 && r != -ETIMEDOUT)
+		tv_supervisor_lost_daemon(s, err.text);
+}
+
 /* The last reference to the mount is let go; the daemon ends by itself when the kernel has written
  * everything back. */
 static void end_mount(struct tv_supervisor *s)
 {
 	struct tv_err err = TV_ERR_INIT;
-	if (!s->daemon_gone)
-		tv_registry_figures(s->store, s->plan->session, &s->figures_doc, NULL);
+	int status = 0;
+	ask_daemon(s);
 	s->closing = true;
 	tv_namespaces_close(&s->ns);
 	int64_t until = tv_boottime_ns() + UNMOUNT_WAIT_MS * (int64_t)1000000;
@@ -129,9 +141,12 @@ static void end_mount(struct tv_supervisor *s)
 			   "the view was still in use after the command had ended; it was taken away");
 		until = tv_boottime_ns() + 3 * (int64_t)1000000000;
 	}
-	waitpid(s->who.daemon.pid, NULL, 0);
+	bool reaped = waitpid(s->who.daemon.pid, &status, 0) == s->who.daemon.pid;
 	if (err.code)
 		tv_supervisor_note(s, "%s", err.text);
+	if (reaped && status)
+		tv_supervisor_lost_daemon(s, WIFSIGNALED(status) ? "killed while it wrote everything back" :
+								   "it could not end as it should");
 }
 
 /* --- results ------------------------------------------------------------------------------------ */
@@ -213,16 +228,21 @@ static int write_ending(void *arg, cJSON *doc, struct tv_err *err)
 	return ok ? 0 : tv_err_nomem(err);
 }
 
-/* What the run is from now on, and how its session ended, in a word. */
+/* How the session ended, in a word. */
+static const char *how_ended(const struct tv_supervisor *s)
+{
+	return s->front_gone ? "front killed" :
+	       s->daemon_lost ? "daemon died" :
+	       s->failure.text[0] ? "stopped" :
+	       WIFSIGNALED(s->wait_status) ? "signal" :
+					     "exited";
+}
+
+/* What the run is from now on. */
 static void judge(struct ending *e)
 {
 	struct tv_supervisor *s = e->s;
 	const struct tv_request *q = &s->plan->request;
-	e->how = s->front_gone ? "front killed" :
-		 s->daemon_gone && s->failure.text[0] && !s->hurry ? "daemon died" :
-		 s->failure.text[0] ? "stopped" :
-		 WIFSIGNALED(s->wait_status) ? "signal" :
-					       "exited";
 	/* A command that was killed left things as they happened to be: that is not a result. */
 	if (s->failure.text[0] || s->front_gone || WIFSIGNALED(s->wait_status))
 		e->state = "failed";
@@ -248,6 +268,7 @@ void tv_supervisor_finish(struct tv_supervisor *s, int *status, struct tv_err *e
 	end_mount(s);
 	if (s->front_gone && !s->failure.text[0])
 		tv_supervisor_fail(s, -EIO, "the front process was killed");
+	e.how = how_ended(s);
 	if (!s->failure.text[0] && s->plan->request.publish)
 		r = publish(&e, &why);
 	if (r < 0) {

@@ -29,6 +29,7 @@ struct tv_supervisor {
 	bool ended;	/* the command has */
 	bool front_gone, daemon_gone, hurry;
 	bool closing;	/* the daemon may end now */
+	bool daemon_lost; /* it ended before its time, and that is what failed */
 	struct tv_err failure; /* the first thing that went wrong; text "" when nothing did */
 	cJSON *route_misses;   /* owned; array, bounded by the daemon */
 	cJSON *figures_doc;    /* owned; the daemon's last figures, or NULL */
@@ -40,6 +41,9 @@ void tv_supervisor_pump(struct tv_supervisor *s, int wait_ms);
 /* Notes a failure; the first one stays. */
 void tv_supervisor_fail(struct tv_supervisor *s, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* The same for a daemon that ended before its time; how: what is known of it, or NULL. */
+void tv_supervisor_lost_daemon(struct tv_supervisor *s, const char *how);
 
 /* A line for the user, if there is one. */
 void tv_supervisor_note(struct tv_supervisor *s, const char *fmt, ...)

@@ -153,6 +153,15 @@ static void hear_daemon(struct tv_supervisor *s)
 	}
 }
 
+void tv_supervisor_lost_daemon(struct tv_supervisor *s, const char *how)
+{
+	s->daemon_lost = s->daemon_lost || !s->failure.text[0];
+	tv_supervisor_fail(s, -EIO,
+			   "the daemon that serves the view died%s%s%s; the run's writes up to then are "
+			   "kept in its run directory",
+			   how ? " (" : "", how ? how : "", how ? ")" : "");
+}
+
 static void daemon_ended(struct tv_supervisor *s)
 {
 	while (s->daemon >= 0)
@@ -160,9 +169,7 @@ static void daemon_ended(struct tv_supervisor *s)
 	close(tv_steal_fd(&s->daemon_fd));
 	s->daemon_gone = true;
 	if (!s->closing)
-		tv_supervisor_fail(s, -EIO,
-				   "the daemon that serves the view died; the run's writes up to then are "
-				   "kept in its run directory");
+		tv_supervisor_lost_daemon(s, NULL);
 }
 
 void tv_supervisor_pump(struct tv_supervisor *s, int wait_ms)
