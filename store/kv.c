@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "store/base/cleanup.h"
@@ -24,6 +25,7 @@
 /* Idle read transactions kept for reuse; each holds a reader slot but no snapshot. */
 #define POOL_MAX 3
 #define READERS_WAIT_NS (5 * INT64_C(1000000000))
+#define FULL_BYTES (64 * 1024) /* less room than this is none */
 
 #define DATA_FILE "data.mdb"
 #define LOCK_FILE "lock.mdb"
@@ -521,12 +523,22 @@ int tv_kv_read(struct tv_kv *kv, int (*body)(struct tv_kv_txn *t, void *arg, str
 	return r;
 }
 
+/* LMDB says EIO when a write came out short, which is how a disk gets full: before any sync, and
+ * nothing refers to the pages. (Of its meta page it says so once and refuses all that follows.) */
+static bool disk_full(const struct tv_kv *kv)
+{
+	struct statvfs st;
+	return statvfs(kv->path, &st) == 0 && (uint64_t)st.f_bavail * st.f_frsize < FULL_BYTES;
+}
+
 /* Commits. Sets map_full instead of failing when that is what it was. */
 static int commit(struct tv_kv_txn *t, struct tv_err *err)
 {
 	int rc = mdb_txn_commit(t->txn);
 	if (!rc)
 		return 0;
+	if (rc == EIO && disk_full(t->kv))
+		return kv_error(err, ENOSPC, "cannot write the index");
 	if (rc == MDB_MAP_FULL)
 		t->map_full = true;
 	else if (rc > 0 && rc != ENOSPC && rc != EDQUOT && rc != ENOMEM)
