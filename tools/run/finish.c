@@ -261,6 +261,8 @@ void tv_supervisor_finish(struct tv_supervisor *s, int *status, struct tv_err *e
 	struct tv_err why = TV_ERR_INIT;
 	int r = 0;
 
+	tv_close_p(&s->reserve);
+	s->reserve = -1;
 	if (!s->failure.text[0] && !s->front_gone)
 		wait_joined(s);
 	end_leftovers(&e);

@@ -20,6 +20,7 @@ struct tv_supervisor {
 	int daemon_fd;		   /* pidfd */
 	int signals;		   /* signalfd: TERM and INT ask to end */
 	int overlay, data, figures; /* descriptors for the daemon */
+	int reserve;		   /* a nameless file that keeps room on the disk; -1: none */
 	int wait_status;	   /* of the command, when `ended` */
 	int64_t deadline;	   /* boot time by which the mount must stand; 0: no more */
 	int exec_status;	   /* 125, or 126 / 127 when the command could not be executed */

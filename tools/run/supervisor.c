@@ -22,6 +22,7 @@
 
 #define START_WAIT_NS ((int64_t)60 * 1000000000)
 #define EXIT_OWN 125
+#define RESERVE_BYTES (512 * 1024)
 
 void tv_supervisor_fail(struct tv_supervisor *s, int code, const char *fmt, ...)
 {
@@ -231,6 +232,16 @@ static int configure_daemon(struct tv_supervisor *s, struct tv_err *err)
 				   err);
 }
 
+/* Room on the store's disk for what is written down at the end, should the command fill it. A run
+ * works without, too. -1: none. */
+static int reserve_room(const struct tv_store *store)
+{
+	int fd = openat(tv_store_dirfd(store), "tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd >= 0 && fallocate(fd, 0, 0, RESERVE_BYTES) < 0)
+		close(tv_steal_fd(&fd));
+	return fd;
+}
+
 /* Everything that the command needs before it may go on. */
 static int setup(struct tv_supervisor *s, struct tv_err *err)
 {
@@ -238,6 +249,7 @@ static int setup(struct tv_supervisor *s, struct tv_err *err)
 	int r = tv_store_open(p->store, &s->store, err);
 	if (r < 0)
 		return r;
+	s->reserve = reserve_room(s->store);
 	tv_autoclose int log = tv_registry_log(s->store, p->session, err);
 	if (log < 0)
 		return log;
@@ -391,7 +403,8 @@ void tv_supervise(const struct tv_plan *p, int front, int runner, pid_t front_pi
 	struct tv_err err = TV_ERR_INIT;
 	struct tv_supervisor s = { .plan = p, .front = front, .runner = runner, .daemon = -1,
 				   .daemon_fd = -1, .signals = -1, .overlay = -1, .data = -1,
-				   .figures = -1, .ns = TV_NAMESPACES_NONE, .exec_status = EXIT_OWN };
+				   .figures = -1, .reserve = -1, .ns = TV_NAMESPACES_NONE,
+				   .exec_status = EXIT_OWN };
 	int status = -1;
 	int r = detach(&s, &err);
 	if (r == 0)
