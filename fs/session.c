@@ -148,7 +148,9 @@ static int try_passthrough(struct tv_session *s, struct tv_err *err)
 	if (s->mount->passthrough == TV_PASSTHROUGH_REQUIRE)
 		return tv_err_set(err, -EOPNOTSUPP, "passthrough was required: %s",
 				  s->stats.passthrough);
-	s->no_open = s->may_no_open && tv_view_read_only(s->view);
+	/* Only where the kernel itself refuses to open for writing, as it does where we mounted: else
+	 * such opens, and truncating ones, would not come here any more, and would seem to succeed. */
+	s->no_open = s->may_no_open && tv_view_read_only(s->view) && s->mount->fuse_fd < 0;
 	return 0;
 }
 
