@@ -113,9 +113,10 @@ int tv_cli_parse(struct tv_cli *cli, int argc, char **argv)
 			options = false;
 			continue;
 		}
-		if (strlen(word) > room)
+		size_t values = word[1] == '-' ? 1 : strlen(word) - 1; /* at most */
+		if (values > room)
 			return tv_cli_usage(cli, "too many options");
-		room -= word[1] == '-' ? 1 : strlen(word) - 1;
+		room -= values;
 		const char *next = i + 1 < argc ? argv[i + 1] : NULL;
 		r = word[1] == '-' ? parse_long(cli, word, next, &used)
 				   : parse_letters(cli, word, next, &used);

@@ -45,6 +45,18 @@ static void done(struct tv_cli *cli)
 
 #define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
+/* The length of a value is no count of options. */
+static void a_long_value(void **state)
+{
+	(void)state;
+	struct tv_cli cli;
+	char message[4096] = "--message=";
+	memset(message + 10, 'm', sizeof(message) - 11);
+	assert_int_equal(parse(&cli, &plain, WORDS(message)), 0);
+	assert_int_equal(strlen(tv_cli_option(&cli, "message")), sizeof(message) - 11);
+	done(&cli);
+}
+
 static void words(void **state)
 {
 	(void)state;
@@ -238,10 +250,15 @@ static void table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(words),	cmocka_unit_test(commands_to_start),
-		cmocka_unit_test(mistakes),	cmocka_unit_test(sizes),
-		cmocka_unit_test(quoting),	cmocka_unit_test(table),
-		cmocka_unit_test(progress_bar), cmocka_unit_test(interrupt),
+		cmocka_unit_test(words),
+		cmocka_unit_test(a_long_value),
+		cmocka_unit_test(commands_to_start),
+		cmocka_unit_test(mistakes),
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(quoting),
+		cmocka_unit_test(table),
+		cmocka_unit_test(progress_bar),
+		cmocka_unit_test(interrupt),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
