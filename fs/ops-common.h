@@ -27,6 +27,7 @@ struct tv_session {
 	struct tv_stats stats;
 	struct tv_readers readers;
 	struct tv_backing backing;
+	bool mounted;			  /* by us, not by libfuse or the caller */
 	bool inited;			  /* INIT was answered */
 	bool can_pass;			  /* the connection was set up for passthrough */
 	bool may_no_open, may_no_opendir; /* the kernel understands ENOSYS */

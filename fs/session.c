@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "fs/attach.h"
 #include "fs/mount.h"
 #include "fs/passthrough.h"
 #include "store/base/cleanup.h"
@@ -232,34 +233,28 @@ static int make_session(struct tv_session *s, struct tv_err *err)
 	return s->fuse ? 0 : tv_err_set(err, -EINVAL, "libfuse refused the options '%s'", options);
 }
 
-static int check_device(struct tv_err *err)
-{
-	tv_autoclose int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	if (fd >= 0)
-		return 0;
-	if (errno == EACCES || errno == EPERM)
-		return tv_err_set(err, -EACCES,
-				  "no right to open /dev/fuse; ask the administrator for it "
-				  "(chmod 0666 /dev/fuse is what distributions do)");
-	return tv_err_sys(err, -ENODEV,
-			  "no /dev/fuse here; load the kernel module (modprobe fuse) or start the "
-			  "container with --device /dev/fuse");
-}
-
 static int attach(struct tv_session *s, struct tv_err *err)
 {
 	const struct tv_mount *m = s->mount;
 	char fd_path[32];
+	int fd = m->fuse_fd;
 
-	if (m->fuse_fd >= 0) {
-		snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", m->fuse_fd);
-		return fuse_session_mount(s->fuse, fd_path) == 0
-			       ? 0
-			       : tv_err_set(err, -EBADF, "the given /dev/fuse cannot be used");
+	if (fd < 0) {
+		fd = tv_attach_device(err);
+		if (fd < 0)
+			return fd;
+		s->mounted = tv_attach_mount(m, fd, tv_view_read_only(s->view)) == 0;
+		if (!s->mounted)
+			close(tv_steal_fd(&fd));
 	}
-	int r = check_device(err);
-	if (r < 0)
-		return r;
+	if (fd >= 0) {
+		snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", fd);
+		if (fuse_session_mount(s->fuse, fd_path) == 0)
+			return 0;
+		if (s->mounted)
+			tv_attach_undo(m, fd);
+		return tv_err_set(err, -EBADF, "the given /dev/fuse cannot be used");
+	}
 	errno = 0;
 	if (fuse_session_mount(s->fuse, m->mountpoint) == 0)
 		return 0;
@@ -269,6 +264,14 @@ static int attach(struct tv_session *s, struct tv_err *err)
 				  "(package fuse3)",
 				  m->mountpoint);
 	return tv_err_sys(err, errno ? -errno : -EACCES, "cannot mount at '%s'", m->mountpoint);
+}
+
+static void detach(struct tv_session *s)
+{
+	if (s->mounted)
+		tv_attach_undo(s->mount, fuse_session_fd(s->fuse));
+	else
+		fuse_session_unmount(s->fuse);
 }
 
 /* --- running ------------------------------------------------------------------------------- */
@@ -413,7 +416,7 @@ int tv_mount_serve(const struct tv_mount *m, struct tv_err *err)
 		r = attach(s, err);
 	if (r == 0) {
 		r = run(s, err);
-		fuse_session_unmount(s->fuse);
+		detach(s);
 	}
 	tv_readers_fini(&s->readers, s->view);
 	tv_view_free(s->view); /* gives backing ids back, so the connection is closed after it */
