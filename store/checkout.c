@@ -211,6 +211,8 @@ static int check_dest(int parent, const char *name, const char *dest, struct tv_
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return 0;
+	if (fd < 0 && errno != ENOTDIR && errno != ELOOP)
+		return tv_err_sys(err, -errno, "cannot look at '%s'", dest);
 	if (fd >= 0 && !(d = fdopendir(fd)))
 		close(fd);
 	if (!d)
