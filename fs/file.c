@@ -310,6 +310,8 @@ static int prepare_change(struct tv_view *v, struct tv_inode *inode, int flags)
 	int r = tv_detach(v, inode);
 	bool detached = inode->state & TV_INODE_DETACHED;
 	tv_ns_done(v);
+	if (detached) /* from now on they change under another node id */
+		tv_attributes_stale(v, inode);
 	return r < 0 ? r : detached ? -ESTALE : 0;
 }
 

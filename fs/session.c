@@ -128,10 +128,16 @@ static void backing_close(void *arg, int id)
 	tv_backing_release(fuse_session_fd(s->fuse), id);
 }
 
+static void attributes_stale(void *arg, struct tv_inode *inode)
+{
+	struct tv_session *s = arg;
+	fuse_lowlevel_notify_inval_inode(s->fuse, (uintptr_t)inode, -1, 0);
+}
+
 /* The kernel agreed; whether it accepts our files is found out by registering one. */
 static int try_passthrough(struct tv_session *s, struct tv_err *err)
 {
-	s->backing = (struct tv_backing){ backing_open, backing_close, s };
+	s->backing = (struct tv_backing){ backing_open, backing_close, attributes_stale, s };
 	if (s->can_pass) {
 		tv_autoclose int fd =
 			openat(tv_store_dirfd(s->mount->store), "format", O_RDONLY | O_CLOEXEC);

@@ -94,6 +94,8 @@ int tv_view_setattr(struct tv_view *v, struct tv_inode *given, struct tv_file *f
 	tv_ns_done(v);
 	if (r == 0)
 		r = change(v, inode, file, set, who);
+	if (r == 0 && inode != given)
+		tv_attributes_stale(v, inode); /* the kernel asked for another node */
 	tv_inode_put(&v->inodes, inode);
 	return r < 0 ? r : tv_view_getattr(v, given, file, found);
 }

@@ -134,6 +134,13 @@ void tv_found_fill(struct tv_view *v, const struct tv_spot *spot, struct tv_inod
 int tv_inode_live(struct tv_view *v, struct tv_inode *inode, struct tv_inode **out);
 bool tv_inode_writable(const struct tv_view *v, const struct tv_inode *inode);
 
+/* Tells the kernel so, where it does not see it by itself. No lock is held. */
+static inline void tv_attributes_stale(struct tv_view *v, struct tv_inode *inode)
+{
+	if (v->backing.stale)
+		v->backing.stale(v->backing.arg, inode);
+}
+
 /* --- copyup.c ------------------------------------------------------------------------------ */
 
 /* Brings an inode into the overlay with its attributes and the first `bytes` of its contents

@@ -491,7 +491,8 @@ int tv_view_getattr(struct tv_view *v, struct tv_inode *inode, struct tv_file *f
 		r = tv_inode_stat(v, inode, &st);
 	if (r == 0)
 		*found = (struct tv_found){ .st = st,
-					    .short_attr = (inode->state & TV_INODE_ROUTES) ||
+					    .short_attr = (inode->state &
+							   (TV_INODE_ROUTES | TV_INODE_DETACHED)) ||
 							  tv_kernel_writers(v, inode) };
 	tv_ns_done(v);
 	return r;

@@ -35,6 +35,9 @@ struct tv_blob_source {
 struct tv_backing {
 	int (*open)(void *arg, int fd);
 	void (*close)(void *arg, int id);
+	/* The kernel's cached attributes of an inode are not right any more. Nullable; called without
+	 * locks. */
+	void (*stale)(void *arg, struct tv_inode *inode);
 	void *arg;
 };
 
