@@ -71,6 +71,38 @@ int tv_sha_of(const void *bytes, size_t n, struct tv_sha *out, struct tv_err *er
 	return 0;
 }
 
+struct tv_addr_sum {
+	XXH3_state_t *xxh;
+};
+
+struct tv_addr_sum *tv_addr_sum_new(void)
+{
+	struct tv_addr_sum *s = calloc(1, sizeof(*s));
+	if (s && (s->xxh = XXH3_createState())) {
+		XXH3_128bits_reset(s->xxh);
+		return s;
+	}
+	free(s);
+	return NULL;
+}
+
+void tv_addr_sum_free(struct tv_addr_sum *s)
+{
+	if (s)
+		XXH3_freeState(s->xxh);
+	free(s);
+}
+
+void tv_addr_sum_update(struct tv_addr_sum *s, const void *bytes, size_t n)
+{
+	XXH3_128bits_update(s->xxh, bytes, n);
+}
+
+struct tv_addr tv_addr_sum_final(const struct tv_addr_sum *s)
+{
+	return addr_from(XXH3_128bits_digest(s->xxh));
+}
+
 struct tv_hasher {
 	XXH3_state_t *xxh;
 	EVP_MD *md; /* fetched once: an implicit fetch costs more than hashing a short input */

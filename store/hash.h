@@ -65,4 +65,17 @@ int tv_hasher_final(struct tv_hasher *h, struct tv_addr *addr, struct tv_sha *sh
 int tv_hasher_sha(struct tv_hasher *h, const void *bytes, size_t n, struct tv_sha *out,
 		  struct tv_err *err);
 
+/* A running address alone, at memory speed. _new gives NULL without memory. */
+struct tv_addr_sum;
+struct tv_addr_sum *tv_addr_sum_new(void);
+void tv_addr_sum_free(struct tv_addr_sum *s);
+void tv_addr_sum_update(struct tv_addr_sum *s, const void *bytes, size_t n);
+struct tv_addr tv_addr_sum_final(const struct tv_addr_sum *s);
+
+static inline void tv_addr_sum_free_p(struct tv_addr_sum **s)
+{
+	tv_addr_sum_free(*s);
+}
+#define tv_autoaddrsum __attribute__((cleanup(tv_addr_sum_free_p)))
+
 #endif

@@ -60,8 +60,14 @@ static void import_free(struct import *im)
 	tv_worktree_end(&im->work);
 }
 
+static int pass_over(void *arg, const char *path, const char *reason, struct tv_err *err)
+{
+	return tv_refused_add(arg, path, reason, err);
+}
+
+/* With `bad` what cannot be imported is put there and passed over. */
 static int import_begin(struct import *im, struct tv_store *s, struct tv_worktree *w,
-			struct tv_err *err)
+			struct tv_refused *bad, struct tv_err *err)
 {
 	int res = tv_worktree_begin(s, w, false, &im->work, err);
 	if (res < 0)
@@ -70,6 +76,8 @@ static int import_begin(struct import *im, struct tv_store *s, struct tv_worktre
 	im->scan.ignore = im->how->ignore;
 	im->scan.n_ignore = im->how->n_ignore;
 	im->scan.progress = im->how->progress;
+	im->scan.bad = bad ? pass_over : NULL;
+	im->scan.bad_arg = bad;
 	return tv_scan_run(&im->scan, im->how->paths, im->how->n_paths, err);
 }
 
@@ -307,7 +315,7 @@ static int attempt(struct import *im, struct tv_store *s, struct tv_worktree *w,
 		   struct tv_published *out, struct tv_conflicts *conflicts,
 		   struct tv_refused *refused, struct tv_err *err)
 {
-	int res = import_begin(im, s, w, err);
+	int res = import_begin(im, s, w, NULL, err);
 	if (res == 0)
 		res = tv_blobs_begin(s, &im->blobs, err);
 	if (res == 0)
@@ -368,9 +376,9 @@ int tv_worktree_import(struct tv_store *s, struct tv_worktree *w, const struct t
 /* What changes does once: as an attempt, but nothing is stored. */
 static int compare(struct import *im, struct tv_store *s, struct tv_worktree *w,
 		   int (*visit)(void *arg, const struct tv_diff_item *item, struct tv_err *err),
-		   void *arg, struct tv_err *err)
+		   void *arg, struct tv_refused *bad, struct tv_err *err)
 {
-	int res = import_begin(im, s, w, err);
+	int res = import_begin(im, s, w, bad, err);
 	if (res < 0)
 		return res;
 	const struct tv_reading r = { .dirfd = w->dirfd, .progress = im->how->progress };
@@ -386,12 +394,14 @@ static int compare(struct import *im, struct tv_store *s, struct tv_worktree *w,
 int tv_worktree_changes(struct tv_store *s, struct tv_worktree *w, const struct tv_import *how,
 			int (*visit)(void *arg, const struct tv_diff_item *item,
 				     struct tv_err *err),
-			void *arg, struct tv_err *err)
+			void *arg, struct tv_refused *refused, struct tv_err *err)
 {
 	for (unsigned n = 1;; n++) {
 		struct import im = { .how = how, .work.lock = -1 };
 		struct tv_err why = TV_ERR_INIT;
-		int res = compare(&im, s, w, visit, arg, &why);
+		if (refused)
+			tv_refused_free(refused); /* of an attempt before */
+		int res = compare(&im, s, w, visit, arg, refused, &why);
 		bool again = res == -EAGAIN && n < ATTEMPTS;
 		import_free(&im);
 		if (again) {

@@ -96,21 +96,10 @@ static int open_place(const struct tv_reading *how, struct place *place, const c
 
 static int add_refused(struct pool *p, const char *path, const char *reason, struct tv_err *err)
 {
-	struct tv_refused *r = p->how->refused;
-	struct tv_refused_file f = { .path = strdup(path), .reason = strdup(reason) };
 	pthread_mutex_lock(&p->lock);
-	void *grown = reallocarray(r->files, r->len + 1, sizeof(*r->files));
-	if (grown)
-		r->files = grown;
-	if (grown && f.path && f.reason) {
-		r->files[r->len++] = f;
-		pthread_mutex_unlock(&p->lock);
-		return 0;
-	}
+	int res = tv_refused_add(p->how->refused, path, reason, err);
 	pthread_mutex_unlock(&p->lock);
-	free(f.path);
-	free(f.reason);
-	return tv_err_nomem(err);
+	return res;
 }
 
 /* The checks read from the descriptor that the copy is made from, between the two stats: what is

@@ -223,6 +223,13 @@ static bool unchanged(const struct tv_seen *seen, const struct tv_cache_row *row
 	       tv_addr_eq(&base->addr, &row->addr) && tv_sha_eq(&base->sha, &row->sha);
 }
 
+static int take_bad(struct walk *w, const char *path, const char *reason, struct tv_err *err)
+{
+	if (w->scan->bad)
+		return w->scan->bad(w->scan->bad_arg, path, reason, err);
+	return tv_err_set(err, -EINVAL, "'%s' %s", path, reason);
+}
+
 /* Looks at one name that is there. base and row are what the tree and the cache know, or NULL. */
 static int take(struct walk *w, int dirfd, const char *folder, const char *name, size_t n,
 		const struct tv_entry *base, struct tv_bytes row_bytes, struct tv_err *err)
@@ -249,11 +256,12 @@ static int take(struct walk *w, int dirfd, const char *folder, const char *name,
 	if (res < 0)
 		return tv_err_sys(err, res, "cannot stat '%s'", path);
 	if (seen.mount_point)
-		return tv_err_set(err, -EINVAL, "'%s' is a mount point: unmount it, or ignore it",
-				  path);
+		return take_bad(w, path, "is a mount point: unmount it, or ignore it", err);
 	if (tv_name_reserved(name, n))
-		return tv_err_set(err, -EINVAL, "'%s': names beginning with .wh. are reserved",
-				  path);
+		return take_bad(w, path, "begins with .wh., as overlays' marks do: rename it, or ignore it",
+				err);
+	if (!seen.kind)
+		return take_bad(w, path, "is a fifo, socket or device: remove it, or ignore it", err);
 	if (base && base->kind != seen.kind) {
 		res = forget_rows(w->scan, path, base, err);
 		if (res < 0)
@@ -265,10 +273,9 @@ static int take(struct walk *w, int dirfd, const char *folder, const char *name,
 	case TV_SYMLINK:
 		return take_symlink(w, dirfd, tv_steal_ptr(&path), &seen, base, err);
 	case TV_FILE:
-		return take_file(w, tv_steal_ptr(&path), &seen, have_row ? &row : NULL, base, err);
+		break;
 	}
-	return tv_err_set(err, -EINVAL,
-			  "'%s' is a fifo, socket or device: remove it, or ignore it", path);
+	return take_file(w, tv_steal_ptr(&path), &seen, have_row ? &row : NULL, base, err);
 }
 
 /* A name that only the tree has. */

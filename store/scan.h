@@ -6,7 +6,7 @@
  * all three in one pass, so a scan costs one stat a file and nothing that grows with the tree when
  * only some paths are looked at. No symbolic link is followed, and a mount point inside the folder
  * is refused: what lies below it is somebody else's. Special files and names that belong to overlays
- * (".wh.") are errors by name. Ignored names are not looked at: neither imported nor removed from the tree
+ * (".wh.") are errors by name, too. Ignored names are not looked at: neither imported nor removed from the tree
  * (but what they lie in, when it goes, takes them with it).
  *
  * One thread. The tree is read through the source given; nothing is written.
@@ -49,6 +49,10 @@ struct tv_scan {
 	const char *const *ignore;
 	size_t n_ignore;
 	const struct tv_progress *progress;
+	/* Told by name what cannot be imported, which is then passed over as ignored names are. NULL: the
+	 * first ends the scan with -EINVAL. */
+	int (*bad)(void *arg, const char *path, const char *reason, struct tv_err *err);
+	void *bad_arg;
 
 	/* The result. */
 	struct tv_scan_item *items;

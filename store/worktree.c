@@ -86,6 +86,21 @@ void tv_worktree_close(struct tv_worktree *w)
 	w->dirfd = -1;
 }
 
+int tv_refused_add(struct tv_refused *r, const char *path, const char *reason, struct tv_err *err)
+{
+	struct tv_refused_file f = { .path = strdup(path), .reason = strdup(reason) };
+	void *grown = reallocarray(r->files, r->len + 1, sizeof(*r->files));
+	if (grown)
+		r->files = grown;
+	if (grown && f.path && f.reason) {
+		r->files[r->len++] = f;
+		return 0;
+	}
+	free(f.path);
+	free(f.reason);
+	return tv_err_nomem(err);
+}
+
 void tv_refused_free(struct tv_refused *r)
 {
 	for (size_t i = 0; i < r->len; i++) {

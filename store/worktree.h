@@ -67,6 +67,7 @@ struct tv_refused {
 	} *files;
 	size_t len;
 };
+int tv_refused_add(struct tv_refused *r, const char *path, const char *reason, struct tv_err *err);
 void tv_refused_free(struct tv_refused *r);
 /* At most one sync of a folder runs at a time, and no import beside it: both wait up to 30 s for the
  * other, then -TV_E_LOCKED. Any number of imports may run side by side. */
@@ -74,11 +75,12 @@ int tv_worktree_import(struct tv_store *s, struct tv_worktree *w, const struct t
 		       struct tv_published *out, struct tv_conflicts *conflicts,
 		       struct tv_refused *refused, struct tv_err *err);
 
-/* What the live folder has changed since its base (no blob is stored), in tree order. */
+/* What the live folder has changed since its base (no blob is stored), in tree order. With `refused`
+ * special files, mount points and reserved names are put there and are no changes; else -EINVAL. */
 int tv_worktree_changes(struct tv_store *s, struct tv_worktree *w, const struct tv_import *how,
 			int (*visit)(void *arg, const struct tv_diff_item *item,
 				     struct tv_err *err),
-			void *arg, struct tv_err *err);
+			void *arg, struct tv_refused *refused, struct tv_err *err);
 
 /* Brings the live folder to a commit. -TV_E_CONFLICT (conflicts filled, nothing changed) when a path
  * to be changed was changed locally; with `force` local changes are overwritten. Local changes to

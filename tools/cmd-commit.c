@@ -46,23 +46,13 @@ static int resolve_paths(struct tv_cli *cli, struct paths *out)
 
 static void show_refused(struct tv_cli *cli, const struct tv_refused *refused)
 {
-	if (cli->json && !cli->details)
-		cli->details = cJSON_CreateObject();
-	cJSON *list = cli->json ? cJSON_AddArrayToObject(cli->details, "refused") : NULL;
-	for (size_t i = 0; i < refused->len; i++) {
-		const struct tv_refused_file *f = &refused->files[i];
-		if (list) {
-			cJSON *o = cJSON_CreateObject();
-			tv_json_path(o, f->path);
-			cJSON_AddStringToObject(o, "reason", f->reason);
-			cJSON_AddItemToArray(list, o);
-			continue;
-		}
-		FILE *out = tv_cli_errors(cli);
-		fputs("  refused: ", out);
-		tv_cli_put_name(out, f->path);
-		fprintf(out, ": %s\n", f->reason);
+	if (!cli->json) {
+		tv_live_refused_text(tv_cli_errors(cli), "  refused: ", refused);
+		return;
 	}
+	if (!cli->details)
+		cli->details = cJSON_CreateObject();
+	tv_live_refused_json(cli->details, refused);
 }
 
 static bool has_previous(const struct tv_published *p)

@@ -18,6 +18,7 @@ struct state {
 	struct tv_rev head;
 	bool has_head, has_live;
 	struct tv_worktree live;
+	struct tv_refused refused; /* what of it no commit would take */
 	struct tv_err why_not; /* no live folder because … */
 };
 
@@ -64,7 +65,7 @@ static int changes_here(struct state *s, struct tv_changes *c)
 	tv_live_import(s->cli, &how);
 	how.progress = tv_cli_progress(s->cli);
 	return tv_worktree_changes(s->cli->store, &s->live, &how, tv_changes_visit, c,
-				   &s->cli->err);
+				   &s->refused, &s->cli->err);
 }
 
 /* What the ref got since then: against the tree the folder was left at, which after a merged import
@@ -100,6 +101,8 @@ static int report_json(struct state *s)
 	c.list = cJSON_AddArrayToObject(here, "changes");
 	int r = changes_here(s, &c);
 	tv_changes_json(&c, here);
+	if (r == 0)
+		tv_live_refused_json(doc, &s->refused);
 	struct tv_changes p = { .cli = cli, .print = SHOWN_JSON, .touched = true };
 	p.list = cJSON_AddArrayToObject(there, "changes");
 	if (r == 0)
@@ -185,6 +188,10 @@ static int report_text(struct state *s)
 	put_live(s);
 	int r = section(s, "nothing changed here", "changed here, 'tvfs commit' publishes it",
 			changes_here);
+	if (r == 0 && s->refused.len) {
+		fputs("cannot be committed:\n", tv_cli_out(cli));
+		tv_live_refused_text(tv_cli_out(cli), "  ", &s->refused);
+	}
 	if (r == 0)
 		r = section(s, "nothing published since",
 			    "published since, 'tvfs sync' brings it here", changes_there);
@@ -209,6 +216,7 @@ int tv_cmd_status(struct tv_cli *cli)
 		r = find_state(cli, &s);
 	if (r == 0)
 		r = cli->json ? report_json(&s) : report_text(&s);
+	tv_refused_free(&s.refused);
 	tv_worktree_close(&s.live);
 	return r;
 }

@@ -11,6 +11,7 @@
 #include "store/base/io.h"
 #include "store/base/json.h"
 #include "store/base/path.h"
+#include "tools/render.h"
 
 int tv_live_open(struct tv_cli *cli, bool make, struct tv_worktree *out)
 {
@@ -127,5 +128,25 @@ void tv_live_conflicts(struct tv_cli *cli, const struct tv_conflicts *conflicts)
 		fputs("  conflict: ", out);
 		tv_cli_put_name(out, path);
 		putc('\n', out);
+	}
+}
+
+void tv_live_refused_text(FILE *out, const char *before, const struct tv_refused *refused)
+{
+	for (size_t i = 0; i < refused->len; i++) {
+		fputs(before, out);
+		tv_cli_put_name(out, refused->files[i].path);
+		fprintf(out, ": %s\n", refused->files[i].reason);
+	}
+}
+
+void tv_live_refused_json(cJSON *object, const struct tv_refused *refused)
+{
+	cJSON *list = cJSON_AddArrayToObject(object, "refused");
+	for (size_t i = 0; i < refused->len; i++) {
+		cJSON *o = cJSON_CreateObject();
+		tv_json_path(o, refused->files[i].path);
+		cJSON_AddStringToObject(o, "reason", refused->files[i].reason);
+		cJSON_AddItemToArray(list, o);
 	}
 }

@@ -22,6 +22,10 @@ int tv_live_path(struct tv_cli *cli, const char *text, char **path);
 /* Prints the conflicting paths of a refused merge on stderr, or keeps them for the JSON error. */
 void tv_live_conflicts(struct tv_cli *cli, const struct tv_conflicts *conflicts);
 
+/* What was refused, with the reasons: as lines, or as an array "refused" in an object. */
+void tv_live_refused_text(FILE *out, const char *before, const struct tv_refused *refused);
+void tv_live_refused_json(cJSON *object, const struct tv_refused *refused);
+
 static inline void tv_worktree_close_p(struct tv_worktree *w)
 {
 	tv_worktree_close(w);

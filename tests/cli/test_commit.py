@@ -118,7 +118,11 @@ def test_special_files(project):
     project.write("a", "a")
     os.mkfifo(project.lake / "pipe")
     assert "pipe" in project("commit", status=1).err
-    assert "pipe" in project("status", status=1).err
+    status = project("status").out
+    assert "+ a" in status and "cannot be committed" in status and "pipe" in status
+    doc = project("status", "--json").doc
+    assert doc["live"]["added"] == 1
+    assert doc["refused"][0]["path"] == "pipe" and "fifo" in doc["refused"][0]["reason"]
     project("log", status=1)
     (project.lake / "pipe").unlink()
     assert project.commit()["added"] == 1

@@ -85,6 +85,10 @@ def test_corrupted_blob(project):
     doc = project("fsck", "--read-data", "--json", status=14).doc
     assert doc["damages"] >= 1 and doc["error"]["exit"] == 14
     assert any(f.get("path") == "big.txt" for f in doc["findings"])
+    # a checkout does not write it out
+    err = project("checkout", "main", project.path / "out", status=14).err
+    assert "big.txt" in err and "fsck" in err
+    assert not (project.path / "out").exists()
 
 
 def test_missing_blob(project):

@@ -417,7 +417,7 @@ static void changes_without_a_commit(void **state)
 	live_path(&l, "t", path);
 	is(utimensat(AT_FDCWD, path, (struct timespec[]){ { 1, 2 }, { 3, 4 } }, 0) == 0);
 	struct tv_import how = how_to_import();
-	ok(tv_worktree_changes(l.f->store, &l.w, &how, collect_change, &b, &err));
+	ok(tv_worktree_changes(l.f->store, &l.w, &how, collect_change, &b, NULL, &err));
 	tv_buf_add_u8(&b, 0);
 	assert_string_equal((char *)b.data, "~a -d/b +n .t ");
 	tv_worktree_close(&l.w);
