@@ -290,8 +290,7 @@ static int open_upper(struct tv_view *v, struct tv_inode *inode, int flags,
 	return 0;
 }
 
-/* Gets an inode ready for a handle that writes. -ESTALE: the name has a new inode now. */
-static int prepare_change(struct tv_view *v, struct tv_inode *inode, int flags)
+static int settle(struct tv_view *v, struct tv_inode *inode, uint64_t bytes)
 {
 	unsigned state = tv_inode_state(v, inode);
 
@@ -300,7 +299,7 @@ static int prepare_change(struct tv_view *v, struct tv_inode *inode, int flags)
 	if (state & TV_INODE_DETACHED)
 		return -ESTALE;
 	if (!(state & TV_INODE_UPPER)) {
-		int r = tv_copy_up(v, inode, flags & O_TRUNC ? 0 : TV_ALL_BYTES);
+		int r = tv_copy_up(v, inode, bytes);
 		if (r < 0)
 			return r;
 	}
@@ -315,13 +314,18 @@ static int prepare_change(struct tv_view *v, struct tv_inode *inode, int flags)
 	return r < 0 ? r : detached ? -ESTALE : 0;
 }
 
+int tv_file_settle(struct tv_view *v, struct tv_inode *inode)
+{
+	return settle(v, inode, TV_ALL_BYTES);
+}
+
 int tv_file_open(struct tv_view *v, struct tv_inode *inode, int flags, const struct tv_caller *who,
 		 struct tv_file **out)
 {
 	int r;
 	do { /* -EAGAIN: the inode was copied up, or readers came or went, in between */
 		if (changes(flags)) {
-			r = prepare_change(v, inode, flags);
+			r = settle(v, inode, flags & O_TRUNC ? 0 : TV_ALL_BYTES);
 			if (r < 0)
 				return r;
 		}

@@ -19,6 +19,9 @@
 /* flags as for open(2). -ESTALE: see above. -EROFS. */
 int tv_file_open(struct tv_view *v, struct tv_inode *inode, int flags, const struct tv_caller *who,
 		 struct tv_file **out);
+/* Gets a file ready to be changed: in the overlay with all its bytes, and without readers of its
+ * blob. -ESTALE: the name has a new inode now. -EROFS. */
+int tv_file_settle(struct tv_view *v, struct tv_inode *inode);
 void tv_file_close(struct tv_view *v, struct tv_file *f);
 
 /* The backing id of a passed handle, 0 for a plain one. */

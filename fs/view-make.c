@@ -16,12 +16,17 @@ struct making {
 static int make_begin(struct tv_view *v, struct tv_inode *dir, const char *name, struct making *m)
 {
 	struct tv_place place;
+	char buf[PATH_MAX];
 
 	int r = tv_spot_to_change(v, dir, name, &m->spot);
 	if (r < 0)
 		return r;
 	if (tv_inode_nameless(m->spot.dir))
 		return -ENOENT;
+	/* What could not be reached by its path could not be opened, nor removed, if it were a folder. */
+	const char *path = tv_inode_path(m->spot.dir, buf, sizeof(buf));
+	if (!path || strlen(path) + 1 + m->spot.n >= PATH_MAX)
+		return -ENAMETOOLONG;
 	r = tv_spot_look(v, &m->spot, &place);
 	if (r == 0 && place.where != TV_ABSENT &&
 	    !(m->spot.by_data_path && place.where == TV_IN_FROZEN))
@@ -168,31 +173,28 @@ static int link_upper(struct tv_view *v, struct tv_inode *inode, struct tv_inode
 	return r;
 }
 
-int tv_view_link(struct tv_view *v, struct tv_inode *given, struct tv_inode *dir, const char *name,
+int tv_view_link(struct tv_view *v, struct tv_inode *inode, struct tv_inode *dir, const char *name,
 		 const struct tv_caller *who, struct tv_found *found)
 {
-	struct tv_inode *inode;
+	struct tv_spot spot;
 
 	(void)who; /* who may link what was checked by the kernel */
 	tv_ns_read(v);
-	int r = tv_inode_live(v, given, &inode);
-	tv_ns_done(v);
-	if (r < 0)
-		return r;
-	struct tv_spot spot;
-	tv_ns_read(v);
-	r = tv_spot_to_change(v, dir, name, &spot);
+	int r = tv_spot_to_change(v, dir, name, &spot);
 	tv_ns_done(v);
 	if (r == 0 && !tv_inode_writable(v, inode))
 		r = -EROFS; /* a hard link changes the inode, and a frozen one has to be copied up */
-	if (r == 0)
+	/* An inode that may be separated from its name has one name: the kernel looks only that one up
+	 * anew through which it met -ESTALE. */
+	if (r == 0 && inode->kind == TV_FILE)
+		r = tv_file_settle(v, inode);
+	else if (r == 0)
 		r = tv_copy_up(v, inode, TV_ALL_BYTES);
 	if (r == 0) {
 		tv_ns_write(v);
 		r = link_upper(v, inode, dir, name, found);
 		tv_ns_done(v);
 	}
-	tv_inode_put(&v->inodes, inode);
 	return r;
 }
 

@@ -271,6 +271,26 @@ def test_hard_links(lake, view):
     assert os.readlink(lake / "latest2") == "sub/b.txt"
 
 
+def test_hard_links_made_under_readers(lake, view):
+    """Both names show what is written through either, whoever still reads the frozen bytes."""
+    held = os.open(lake / "a.txt", os.O_RDONLY)
+    os.link(lake / "a.txt", lake / "second")
+    (lake / "second").write_text("changed")
+    assert (lake / "a.txt").read_text() == "changed"
+    assert (lake / "a.txt").stat().st_size == 7 and (lake / "a.txt").stat().st_nlink == 2
+    (lake / "a.txt").write_text("again")
+    assert (lake / "second").read_text() == "again"
+    assert os.pread(held, 10, 0) == (b"one\n" if view.passthrough else b"again")
+    held = os.open(lake / "sub" / "b.txt", os.O_RDONLY)
+    try:  # separated by a descriptor, so that its name was not looked up anew
+        os.close(os.open(f"/proc/self/fd/{held}", os.O_RDWR))
+    except OSError as e:
+        assert e.errno == errno.ESTALE
+    os.link(lake / "sub" / "b.txt", lake / "third")
+    (lake / "third").write_text("three")
+    assert (lake / "sub" / "b.txt").read_text() == "three"
+
+
 def test_descriptor_opened_before_the_copy_up(lake, view):
     """With passthrough it keeps the frozen bytes; else it sees what is written. Never ESTALE."""
     old = os.open(lake / "a.txt", os.O_RDONLY)
