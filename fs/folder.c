@@ -26,7 +26,8 @@ struct tv_folder {
 	struct tv_folder *next, **prev; /* list of all */
 };
 
-#define FIRST_UPPER 2 /* behind "." and ".." */
+#define TV_INO_UNKNOWN 0xffffffff /* as libfuse has it */
+#define FIRST_UPPER 2		  /* behind "." and ".." */
 
 int tv_folder_open(struct tv_view *v, struct tv_inode *dir, struct tv_folder **out)
 {
@@ -225,8 +226,14 @@ static int emit_upper(struct tv_view *v, struct tv_folder *l, size_t i, bool plu
 		r = tv_spot_inode(v, &spot, &inode, &st);
 	if (r == -ENOENT)
 		return 0; /* it went since the start */
-	if (r < 0)
+	if (r == -ENOMEM)
 		return r;
+	if (r < 0) { /* whoever looks this name up meets the error; the others are listed */
+		e->found = NULL;
+		e->st = (struct stat){ .st_ino = TV_INO_UNKNOWN,
+				       .st_mode = DTTOIF(l->upper[i].type) };
+		return emit(arg, e) != 0;
+	}
 	if (plus)
 		return emit_found(v, &spot, inode, &st, e, emit, arg);
 	e->found = NULL;
