@@ -140,6 +140,7 @@ def lake(view):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "view(**how): how the view of this test is made")
+    config.addinivalue_line("markers", "options(*words): what helper-serve is told besides")
 
 
 @pytest.hookimpl(tryfirst=True)
