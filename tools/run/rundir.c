@@ -64,12 +64,40 @@ static int make_route_folders(const struct tv_plan *p, struct tv_err *err)
 	return r;
 }
 
+/* How much of an absolute path is there. */
+static size_t length_there(const char *path)
+{
+	tv_autofree char *copy = strdup(path);
+	struct stat st;
+	char *slash;
+	while (copy && stat(copy, &st) < 0 && (slash = strrchr(copy, '/')) && slash > copy)
+		*slash = '\0';
+	return copy ? strlen(copy) : 0;
+}
+
+/* The names of new folders, from the run's own upwards to the one that was there: without them the
+ * record in config/, which is synced when it is written, would be lost with its folder. */
+static int sync_names(const char *run_dir, size_t there, struct tv_err *err)
+{
+	tv_autofree char *copy = strdup(run_dir);
+	int r = copy ? 0 : tv_err_nomem(err);
+	while (r == 0 && *copy && strlen(copy) >= there) {
+		r = tv_io_sync_dir(AT_FDCWD, copy, err);
+		char *slash = strrchr(copy, '/');
+		*(slash ? slash : copy) = '\0';
+	}
+	return r;
+}
+
 int tv_rundir_make(const struct tv_plan *p, bool fresh, struct tv_err *err)
 {
 	static const char *const folders[] = { "data", "reports", "config", "data/lakehouse" };
+	size_t there = length_there(p->run_dir);
 	int r = fresh ? refuse_used(p, err) : 0;
 	for (size_t i = 0; r == 0 && i < TV_ARRAY_LEN(folders); i++)
 		r = make_below(p->run_dir, folders[i], err);
+	if (r == 0 && fresh)
+		r = sync_names(p->run_dir, there, err);
 	if (r == 0 && p->profile->routes)
 		r = make_route_folders(p, err);
 	for (size_t i = 0; r == 0 && i < p->n_redirects; i++) {
