@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -6,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "check.h"
 #include "store/base/cleanup.h"
@@ -162,6 +164,93 @@ static int look_at_live(struct tv_store *s, const char *live, struct facts *out,
 	return 0;
 }
 
+struct digest {
+	XXH3_state_t *state;
+};
+
+/* Of a ref only its kind and commit count, of a commit its id, of what is in `meta` where history ends. */
+static void add_row(struct digest *d, enum tv_table table, struct tv_bytes key, struct tv_bytes value)
+{
+	if (table == TV_T_META && (key.len < 8 || memcmp(key.data, "shallow/", 8) != 0))
+		return;
+	XXH3_64bits_update(d->state, key.data, key.len);
+	if (table == TV_T_REFS)
+		XXH3_64bits_update(d->state, value.data, 33);
+}
+
+static int digest_rows(struct tv_kv_txn *t, void *arg, struct tv_err *err)
+{
+	static const enum tv_table tables[] = { TV_T_REFS, TV_T_COMMITS, TV_T_META };
+
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		struct tv_bytes key, value;
+		struct tv_kv_cursor *c;
+		int rc = tv_kv_cursor_open(t, tables[i], &c, err);
+
+		if (rc)
+			return rc;
+		rc = tv_kv_cursor_from(c, tv_bytes(NULL, 0), &key, &value, err);
+		for (; rc == 1; rc = tv_kv_cursor_next(c, &key, &value, err))
+			add_row(arg, tables[i], key, value);
+		tv_kv_cursor_close(c);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int look_at_history(struct tv_store *s, struct facts *out, struct tv_err *err)
+{
+	struct digest d = { XXH3_createState() };
+	int rc;
+
+	if (!d.state || XXH3_64bits_reset(d.state))
+		return tv_err_nomem(err);
+	rc = tv_kv_read(tv_store_kv(s), digest_rows, &d, err);
+	snprintf(out->history, sizeof(out->history), "%016llx",
+		 (unsigned long long)XXH3_64bits_digest(d.state));
+	XXH3_freeState(d.state);
+	return rc;
+}
+
+/* A blob's name promises its bytes, with or without a row: another publisher may be about to rely on a
+ * file that this one has just put over its own. */
+static int look_at_blob(int dirfd, const char *name, struct tv_err *err)
+{
+	uint8_t bytes[1 << 17];
+	char hex[TV_ADDR_HEX];
+	tv_autoclose int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, bytes, sizeof(bytes));
+	struct tv_addr addr = tv_addr_of(bytes, n < 0 ? 0 : (size_t)n);
+
+	if (n < 0 || n == (ssize_t)sizeof(bytes))
+		return tv_err_sys(err, -errno, "cannot read blob file %s", name);
+	tv_addr_hex(&addr, hex);
+	return strcmp(hex, name) == 0 ? 0 : tv_err_set(err, -EIO, "blob file %s is torn", name);
+}
+
+static int look_at_blobs(struct tv_store *s, struct tv_err *err)
+{
+	for (int i = 0; i < 256; i++) {
+		char name[16];
+		struct dirent *e;
+		DIR *d;
+		int fd, rc = 0;
+
+		snprintf(name, sizeof(name), "blobs/%02x", (unsigned)i);
+		fd = openat(tv_store_dirfd(s), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		d = fd < 0 ? NULL : fdopendir(fd);
+		while (d && rc == 0 && (e = readdir(d)))
+			if (strlen(e->d_name) == TV_ADDR_HEX - 1)
+				rc = look_at_blob(dirfd(d), e->d_name, err);
+		if (d)
+			closedir(d);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int look(struct tv_store *s, const char *live, struct facts *out, struct tv_err *err)
 {
 	struct first_damage damage = { "" };
@@ -176,6 +265,12 @@ static int look(struct tv_store *s, const char *live, struct facts *out, struct 
 	rc = look_at_ref(s, out, err);
 	if (rc)
 		return tv_err_wrap(err, rc, "main");
+	rc = look_at_history(s, out, err);
+	if (rc)
+		return tv_err_wrap(err, rc, "history");
+	rc = look_at_blobs(s, err);
+	if (rc)
+		return rc;
 	rc = look_at_live(s, live, out, err);
 	return rc ? tv_err_wrap(err, rc, "live folder") : 0;
 }
@@ -185,6 +280,7 @@ static void no_facts(struct facts *out)
 	memcpy(out->ref, "-", 2);
 	memcpy(out->base, "-", 2);
 	memcpy(out->foundation, "-", 2);
+	memcpy(out->history, "-", 2);
 }
 
 int check_store(const char *root, const char *live, struct facts *out, char *message, size_t n)
@@ -211,7 +307,8 @@ int check_store(const char *root, const char *live, struct facts *out, char *mes
 
 int check_command(const char *root, const char *command, struct facts *out, char *message, size_t n)
 {
-	char line[8192], text[512];
+	char line[8192], text[512], more[512];
+	const char *last = text;
 	FILE *f;
 	size_t got;
 	int status;
@@ -223,9 +320,14 @@ int check_command(const char *root, const char *command, struct facts *out, char
 		return -1;
 	got = fread(text, 1, sizeof(text) - 1, f);
 	text[got] = '\0';
+	/* to the end: the command would fail if nobody read what it says */
+	while ((got = fread(more, 1, sizeof(more) - 1, f)) > 0) {
+		more[got] = '\0';
+		last = more;
+	}
 	status = pclose(f);
 	if (status) {
-		snprintf(message, n, "status %d: %s", status, text);
+		snprintf(message, n, "status %d: %s", status, last);
 		return -1;
 	}
 	sscanf(text, "%79s %79s %79s", out->ref, out->base, out->foundation);

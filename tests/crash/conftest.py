@@ -1,3 +1,4 @@
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -9,8 +10,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import crashkit  # noqa: E402
 
 
+@pytest.fixture(scope="session", autouse=True)
+def session():
+    """However this process ends, what it has started ends too."""
+    pipe = crashkit.guard()
+    yield
+    os.environ.pop(crashkit.MARK)
+    os.close(pipe)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_mounts(session):
+    mounts = crashkit.OwnMounts()
+    yield
+    mounts.leave()
+
+
 @pytest.fixture(scope="module")
-def work():
+def work(own_mounts):
     """A folder for the projects of one test file."""
     folder = crashkit.scratch()
     yield folder

@@ -1,10 +1,13 @@
 """What the crash tests share: the programs that they build, projects, and the scenarios."""
 
+import ctypes
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +17,7 @@ ROOT = HERE.parents[1]
 BUILD = ROOT / "build"
 TOOLS = BUILD / "tests" / "crash"
 FULL = os.environ.get("TVFS_CRASH") == "full"
+SEED = int(os.environ.get("TVFS_CRASH_SEED", "1"))
 WARNINGS = "-Wall -Wextra -Wshadow -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes".split()
 
 
@@ -111,13 +115,104 @@ def in_mount_namespace():
     return None
 
 
-def scratch():
-    """A folder of its own in memory where that is possible."""
+# --- nothing left behind ----------------------------------------------------------------------------
+
+# Each process of a session carries this in its environment, and each of its folders in its name.
+MARK = "CRASH_TEST_SESSION"
+token = ""
+
+
+def scratch_base():
+    """In memory where that is possible."""
     shm = Path("/dev/shm")
-    base = None
     if os.access(shm, os.W_OK) and shutil.disk_usage(shm).free > 256 << 20:
-        base = shm
-    return Path(tempfile.mkdtemp(prefix="tvfs-crash-", dir=base)).resolve()
+        return shm
+    return Path(tempfile.gettempdir())
+
+
+def scratch():
+    """A folder of its own."""
+    prefix = f"tvfs-crash-{token}-"
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=scratch_base())).resolve()
+
+
+def marked(mark):
+    """The processes of a session but this one, which is what ends them."""
+    wanted, found = f"{MARK}={mark}".encode(), []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and int(entry.name) != os.getpid() and (
+                wanted in (entry / "environ").read_bytes().split(b"\0")
+            ):
+                found.append(int(entry.name))
+        except OSError:
+            pass  # it has ended, or is another user's
+    return found
+
+
+def end_processes(mark, seconds=20):
+    """Kills what a session has left running. What that was."""
+    killed, until = [], time.monotonic() + seconds
+    while (pids := marked(mark)) and time.monotonic() < until:
+        for pid in pids:
+            if pid not in killed:
+                killed.append(pid)
+            try:
+                os.kill(pid, 9)
+            except OSError:
+                pass
+        time.sleep(0.02)
+    return killed
+
+
+def guard():
+    """Begins a session: another process waits for this one's end, however that comes, and then ends
+    what is left of its processes, mounts and folders. The end of the pipe that it waits for."""
+    global token
+    outer = {k: v for k, v in os.environ.items() if k != MARK}
+    token = secrets.token_hex(4)
+    os.environ[MARK] = token
+    ours, theirs = os.pipe()
+    subprocess.Popen([sys.executable, __file__, token, str(scratch_base())], stdin=ours, env=outer,
+                     start_new_session=True, stdout=subprocess.DEVNULL)
+    os.close(ours)
+    return theirs
+
+
+def clean_up(mark, base):
+    """The guard's part."""
+    sys.stdin.buffer.read()
+    end_processes(mark)
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        target = line.split()[4]
+        if f"/tvfs-crash-{mark}-" in target:
+            subprocess.run(["umount", "-l", target], check=False, capture_output=True)
+    for folder in Path(base).glob(f"tvfs-crash-{mark}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class OwnMounts:
+    """This process and what it starts are in a mount namespace of their own, where that may be had:
+    mounts end with the last process."""
+
+    NEWNS, REC, PRIVATE = 0x00020000, 16384, 1 << 18
+
+    def __init__(self):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.cwd, self.old = os.getcwd(), os.open("/proc/self/ns/mnt", os.O_RDONLY)
+        if self.libc.unshare(self.NEWNS) != 0:
+            os.close(self.old)
+            self.old = -1
+        elif self.libc.mount(b"none", b"/", None, self.REC | self.PRIVATE, None) != 0:
+            raise OSError(ctypes.get_errno(), "cannot make the mounts private")
+
+    def leave(self):
+        if self.old < 0:
+            return
+        if self.libc.setns(self.old, self.NEWNS) != 0:
+            raise OSError(ctypes.get_errno(), "cannot go back to the mounts of before")
+        os.close(self.old)
+        os.chdir(self.cwd)
 
 
 # --- projects ---------------------------------------------------------------------------------------
@@ -129,6 +224,9 @@ def parquet(seed, size):
     return b"PAR1" + block + (4).to_bytes(4, "little") + b"PAR1"
 
 
+NO_STORE = 10
+
+
 class Project:
     """A project folder with a store, driven through the program."""
 
@@ -138,6 +236,7 @@ class Project:
         self.binary = Path(binaries) / "tvfs"
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("TVFS_", "TV_"))}
         self.env["LC_ALL"] = "C.UTF-8"
+        self.has_store = True
 
     def make(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -167,6 +266,8 @@ class Project:
     def head(self, rev="main"):
         """(commit, foundation hash, parents); None when there is no such revision."""
         done = self.run(self.command("log", "--json", "-n", "1", rev))
+        if done.returncode == NO_STORE:
+            return None
         if done.returncode != 0:
             assert "main" in done.stderr + done.stdout, (done.returncode, done.stderr)
             return None
@@ -176,6 +277,8 @@ class Project:
     def fsck(self):
         """The damage found, "" when there is none."""
         done = self.run(self.command("fsck", "--read-data"))
+        if done.returncode == NO_STORE and not self.has_store:
+            return ""
         return "" if done.returncode == 0 else f"fsck {done.returncode}: {done.stdout}{done.stderr}"
 
 
@@ -225,11 +328,26 @@ def change_files(p):
 
 
 class Scenario:
-    """A state to begin from and a command. `restore`: what the command may change."""
+    """A state to begin from and a command.
 
-    def __init__(self, name, prepare, command, restore, moves=True):
+    restore: what the command may change. moves: whether main moves. view: what else the command
+    changes, as a value that must be the old or the new one. once: it cannot be repeated when it is
+    done. again: a shell command for a state after a power cut, $0 the program, when the command itself
+    will not do. power: options for the replayer.
+    """
+
+    def __init__(self, name, prepare, command, restore, moves=True, view=None, once=False,
+                 again=None, power=()):
         self.name, self.prepare, self.command = name, prepare, command
-        self.restore, self.moves = restore, moves
+        self.restore, self.moves, self.once = restore, moves, once
+        self.view = view or (lambda p: None)
+        self.again, self.power = again, list(power)
+
+
+def empty(p):
+    shutil.rmtree(p.folder, ignore_errors=True)
+    p.live.mkdir(parents=True)
+    p.has_store = False
 
 
 def with_files(p):
@@ -266,6 +384,23 @@ def behind(p):
     settle()
 
 
+def reverted(p):
+    """main stands at the second commit, the first one is tagged."""
+    committed(p)
+    p.tvfs("tag", "base")
+    change_files(p)
+    settle()
+    p.tvfs("commit", "-m", "second")
+
+
+def with_history(p):
+    committed(p)
+    for i in range(5):
+        p.put("NASDAQ_S0_1d.parquet", parquet(200 + i, 6000 + i))
+        p.tvfs("commit", "-m", f"more {i}")
+        p.tvfs("tag", f"t{i}")
+
+
 def with_rubbish(p):
     """Commits, nodes and blobs that nothing needs, temp files and strange files beside."""
     changed(p)
@@ -274,10 +409,32 @@ def with_rubbish(p):
         p.put("NASDAQ_S0_1d.parquet", parquet(200 + i, 6000 + i))
         p.put(f"old/NASDAQ_O{i}_1d.parquet", parquet(300 + i, 5000))
         p.tvfs("commit", "-m", f"third {i}")
+    shutil.copytree(p.live / "old", p.folder / "kept")
     shutil.rmtree(p.live / "old")
     p.tvfs("commit", "-m", "last")
     p.tvfs("forget", "--commits", "--keep-last", "1", "--delete")
     (p.folder / ".tvfs" / "tmp" / "left-over").write_bytes(b"x" * 5000)
+
+
+# What gc was about to remove comes again: who trusts a row whose file is gone now loses data.
+PUT_BACK = (
+    'cp -r kept data/lakehouse/old && "$0" commit -q -m again && "$0" fsck -q --read-data && '
+    "rm -r data/lakehouse/old && "
+    '"$0" commit -q -m gone && "$0" gc -q --delete'
+)
+
+
+def names(kind):
+    return lambda p: [line.split()[:3] for line in p.tvfs(kind, "--list").splitlines()]
+
+
+def history(p):
+    return [line for line in p.tvfs("log").splitlines() if line.startswith("commit")]
+
+
+def checked_out(p):
+    out = p.folder / "out"
+    return tree(out) if out.exists() else None
 
 
 # A data job that may be run again on what it has published.
@@ -287,9 +444,15 @@ JOB = (
     "mkdir -p more && { [ ! -e NASDAQ_S2_1d.parquet ] || mv NASDAQ_S2_1d.parquet more/; }"
 )
 
+RUNS = "artifacts/summaries/runs"
+RUN_AGAIN = (
+    '"$0" prune && "$0" run --publish main --run-id JOB-2 -- sh -c ' + "'" + JOB + "'"
+)
+
 SCENARIOS = {
     s.name: s
     for s in (
+        Scenario("init", empty, ["init"], [".tvfs", "tvfs.json"], moves=False),
         Scenario("first-commit", with_files, ["commit", "-m", "first"], [".tvfs"]),
         Scenario("commit", changed, ["commit", "-m", "second"], [".tvfs"]),
         Scenario("commit-path", changed,
@@ -297,10 +460,23 @@ SCENARIOS = {
                   "data/lakehouse/features"], [".tvfs"]),
         Scenario("commit-many", many_changed, ["commit", "-m", "many"], [".tvfs"]),
         Scenario("sync", behind, ["sync"], [".tvfs", "data"], moves=False),
-        Scenario("gc", with_rubbish, ["gc", "--delete"], [".tvfs"], moves=False),
+        Scenario("gc", with_rubbish, ["gc", "--delete"], [".tvfs"], moves=False, again=PUT_BACK,
+                 power=["--loose"]),
+        Scenario("forget", with_history,
+                 ["forget", "--commits", "--keep-last", "2", "--keep-tagged", "--delete"], [".tvfs"],
+                 moves=False, view=history),
+        Scenario("tag", committed, ["tag", "v1"], [".tvfs"], moves=False, view=names("tag"),
+                 once=True, again='"$0" show -q v1 || "$0" tag v1'),
+        Scenario("branch", committed, ["branch", "other"], [".tvfs"], moves=False,
+                 view=names("branch"), once=True, again='"$0" show -q other || "$0" branch other'),
+        Scenario("revert", reverted, ["revert", "base"], [".tvfs"], once=True),
+        Scenario("checkout", committed, ["checkout", "main", "out"], [".tvfs", "out"], moves=False,
+                 view=checked_out, once=True, power=["--dest", "out"],
+                 again='[ -e out ] || "$0" checkout -q main out'),
         Scenario("run-publish", committed,
                  ["run", "--publish", "main", "--run-id", "JOB-1", "--", "sh", "-c", JOB],
-                 [".tvfs", "artifacts"]),
+                 [".tvfs", "artifacts"], again=RUN_AGAIN,
+                 power=["--record", f"{RUNS}/JOB-1/config/run.json"]),
     )
 }
 
@@ -318,6 +494,7 @@ class Stage:
         self.copy(self.project.folder, self.template)
         self.old = self.project.head()
         self.old_live = tree(self.project.live)
+        self.old_view = self.look()
         self.argv = self.project.command(*scenario.command)
 
     @staticmethod
@@ -326,8 +503,11 @@ class Stage:
 
     def reset(self):
         """Puts back what the command may have changed. Everything else stays the file it was."""
+        for left in self.project.folder.glob(".tvfs-checkout.*"):
+            shutil.rmtree(left)
         for name in self.scenario.restore:
             shutil.rmtree(self.project.folder / name, ignore_errors=True)
+            (self.project.folder / name).unlink(missing_ok=True)
             if (self.template / name).exists():
                 self.copy(self.template / name, self.project.folder / name)
 
@@ -338,6 +518,17 @@ class Stage:
         assert done.returncode == 0, (self.argv, done.returncode, done.stdout, done.stderr)
         self.new = self.project.head()
         self.new_live = tree(self.project.live)
+        self.new_view = self.look()
         assert (self.new != self.old) == self.scenario.moves
         assert not self.project.fsck()
         return done
+
+    def look(self):
+        return self.scenario.view(self.project)
+
+    def done_already(self):
+        return self.project.head() != self.old or self.look() != self.old_view
+
+
+if __name__ == "__main__":
+    clean_up(*sys.argv[1:])

@@ -550,3 +550,13 @@ int model_lookup(const struct model *m, const char *path)
 	}
 	return node;
 }
+
+uint64_t model_hash_at(struct model *m, const char *path)
+{
+	int node = model_lookup(m, path);
+
+	if (node < 0)
+		return 0;
+	return (S_ISDIR(m->nodes[node].mode) ? hash_dir(m, node, m->nodes[node].mode)
+					     : model_data_hash(m, node)) | 1;
+}

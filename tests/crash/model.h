@@ -103,6 +103,8 @@ enum { LOST = 0, KEPT = 1, ZEROS = 2 /* the size grew, the bytes did not come */
 void model_build(struct model *m, size_t cut, const uint8_t *fate);
 /* One number for the whole state. */
 uint64_t model_hash(struct model *m);
+/* The same for what stands at a path; 0: nothing. */
+uint64_t model_hash_at(struct model *m, const char *path);
 /* Contents of a node in the current state. */
 const uint8_t *model_data(const struct model *m, int node, size_t *size);
 uint64_t model_data_hash(struct model *m, int node);

@@ -20,6 +20,7 @@ static struct {
 	FILE *file;
 	char root[4096];
 	dev_t dev;
+	bool syncs;
 } rec;
 
 static _Noreturn void give_up(const char *what, const char *which)
@@ -102,7 +103,7 @@ static void base(int dirfd, uint64_t dir, const char *name)
 	}
 }
 
-int record_start(const char *log, const char *root)
+int record_start(const char *log, const char *root, bool syncs)
 {
 	struct stat st;
 
@@ -110,6 +111,7 @@ int record_start(const char *log, const char *root)
 	if (!rec.file || !realpath(root, rec.root) || stat(root, &st))
 		return -1;
 	rec.dev = st.st_dev;
+	rec.syncs = syncs;
 	fwrite(LOG_MAGIC, 1, sizeof(LOG_MAGIC), rec.file);
 	base(AT_FDCWD, 0, rec.root);
 	return 0;
@@ -220,7 +222,7 @@ static void put_data(const struct call *c, int fd, int64_t at, size_t n, unsigne
 	bytes = slurp(own, at, n);
 	close(own);
 	r.ino = st.st_ino;
-	r.flags = flags & O_DSYNC ? LOG_DURABLE : 0;
+	r.flags = rec.syncs && (flags & O_DSYNC) ? LOG_DURABLE : 0;
 	put(r, NULL, NULL, bytes, n);
 	free(bytes);
 }

@@ -5,11 +5,12 @@
  * system calls, calls inside libc, static programs.
  *
  * usage: recorder [--log FILE --root DIR] [--list FILE] [--opens] [--skip TARGET] [--kill P:N]
- *                 [--fail P:N:ERRNO] [--limit SECONDS] -- COMMAND...
+ *                 [--fail P:N:ERRNO] [--no-syncs] [--limit SECONDS] -- COMMAND...
  *
  * Processes are numbered from 0 in the order in which they start; calls from 1 in each process.
  * Only processes that run the command's own program count: not what it starts in turn; with --opens
- * every open counts and nothing else; with --skip, calls on a descriptor of TARGET do not. The exit
+ * every open counts and nothing else; with --skip, calls on a descriptor of TARGET do not. With
+ * --no-syncs every sync returns 0 without being made, and O_DSYNC is nothing. The exit
  * status is the command's; 128 + N after a signal, 124 when the limit was reached (all that is left
  * is killed then), 125 for an error of the recorder. It ends when all processes have ended.
  */
@@ -60,7 +61,7 @@ struct recorder {
 	char program[4096]; /* the command's executable */
 	pid_t first;
 	int status; /* the command's, once it has ended; else -1 */
-	bool recording, opens;
+	bool recording, opens, no_syncs;
 	FILE *list;
 	const char *skip;
 	int act_process;
@@ -220,6 +221,12 @@ static void fail_call(pid_t tid, int error)
 	ptrace(PTRACE_SETREGS, tid, 0, &regs);
 }
 
+static bool is_sync(const struct call *c)
+{
+	return c->info->kind == CALL_FSYNC || c->info->kind == CALL_FDATASYNC ||
+	       c->info->kind == CALL_SYNCFS || c->info->kind == CALL_SYNC;
+}
+
 /* Counts the call and does what was asked for. True when the call is not to be made. */
 static bool act(struct recorder *r, struct thread *t)
 {
@@ -263,6 +270,10 @@ static int on_call(struct recorder *r, struct thread *t)
 	if (c->info->kind == CALL_NEVER) {
 		fprintf(stderr, "recorder: %s is not understood\n", c->info->name);
 		exit(125);
+	}
+	if (r->no_syncs && is_sync(c)) {
+		fail_call(t->tid, 0);
+		return PTRACE_CONT;
 	}
 	counted = r->opens ? c->info->kind == CALL_OPEN : call_writes(c);
 	if (counted && act(r, t))
@@ -388,7 +399,8 @@ static void parse(struct recorder *r, int argc, char **argv)
 	static const struct option options[] = {
 		{ "log", 1, NULL, 'l' },   { "root", 1, NULL, 'r' },  { "list", 1, NULL, 't' },
 		{ "opens", 0, NULL, 'o' }, { "kill", 1, NULL, 'k' },  { "fail", 1, NULL, 'f' },
-		{ "skip", 1, NULL, 'i' },  { "limit", 1, NULL, 's' }, { NULL, 0, NULL, 0 },
+		{ "skip", 1, NULL, 'i' },  { "limit", 1, NULL, 's' }, { "no-syncs", 0, NULL, 'n' },
+		{ NULL, 0, NULL, 0 },
 	};
 	const char *log = NULL, *root = NULL;
 	int c;
@@ -402,6 +414,8 @@ static void parse(struct recorder *r, int argc, char **argv)
 			die(optarg);
 		else if (c == 'o')
 			r->opens = true;
+		else if (c == 'n')
+			r->no_syncs = true;
 		else if (c == 'i')
 			r->skip = optarg;
 		else if (c == 'k' || c == 'f')
@@ -416,7 +430,7 @@ static void parse(struct recorder *r, int argc, char **argv)
 		die("usage");
 	}
 	r->recording = log != NULL;
-	if (log && record_start(log, root))
+	if (log && record_start(log, root, !r->no_syncs))
 		die(log);
 }
 

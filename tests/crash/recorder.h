@@ -65,8 +65,8 @@ bool call_writes(const struct call *c);
 /* What the call is about, for people: a path, or a descriptor's target. */
 void call_describe(const struct call *c, char *out, size_t n);
 
-/* Starts the log with everything below root. */
-int record_start(const char *log, const char *root);
+/* Starts the log with everything below root. syncs: whether O_DSYNC means anything. */
+int record_start(const char *log, const char *root, bool syncs);
 void record_enter(struct call *c);
 void record_exit(const struct call *c, int64_t result);
 void record_end(int status);

@@ -1,7 +1,9 @@
 /*
  * Rebuilds what a power cut can leave of a recorded run (model.h says what) and checks each state: the
  * store opens, fsck with all data finds no damage, main and the live folder's base are the old or the
- * new commit, no live file is torn; after the command returned 0, everything is new.
+ * new commit, no live file is torn; after the command returned 0, everything is new. All refs and the
+ * set of commits change at once (not with --loose), and so does the folder --dest. The file --record
+ * may have any version in between, but whole ones only, and the last one in the end.
  *
  * For a cut after each record the states are: everything kept, everything lost, each single atom
  * lost, each single atom kept (with what it stands on), and random subsets. States seen before are
@@ -10,7 +12,7 @@
  *
  * usage: replayer --log FILE --root DIR [--live data/lakehouse] [--seed N] [--random N] [--budget N]
  *                 [--jobs N] [--drop CLASS,... | --drop-record N] [--first] [--syncs]
- *                 [--check COMMAND] [--repeat COMMAND --every N]
+ *                 [--check COMMAND] [--repeat COMMAND --every N] [--loose] [--dest FOLDER] [--record FILE]
  *
  * Prints one JSON document; exit 0 when nothing was violated, 1 when something was.
  */
@@ -42,13 +44,14 @@ struct shared {
 
 struct replayer {
 	struct model m;
-	const char *log, *root, *live, *check, *repeat, *drop;
+	const char *log, *root, *live, *check, *repeat, *drop, *dest, *record;
 	unsigned long seed, random, budget, jobs, every, drop_record;
-	bool first, syncs;
+	bool first, syncs, loose;
 	double share; /* how many of the single and random states are made */
 	struct facts old, new;
 	uint64_t *old_live, *new_live; /* a hash per slot; 0: not there */
 	uint64_t *now_live;
+	uint64_t old_dest, new_dest, new_record;
 	struct shared *shared;
 	char doing[160]; /* for messages */
 	uint64_t dice;
@@ -176,6 +179,41 @@ static bool repeat(struct replayer *r, char *message, size_t n)
 	return true;
 }
 
+/* A JSON object, as far as its ends tell: writes that are lost leave it short or with zeros. */
+static bool record_ok(struct replayer *r, bool must_be_new)
+{
+	int node = model_lookup(&r->m, r->record);
+	size_t n;
+	const uint8_t *data;
+
+	if (node < 0)
+		return !must_be_new;
+	data = model_data(&r->m, node, &n);
+	return n > 2 && data[0] == '{' && data[n - 2] == '}' && !memchr(data, 0, n) &&
+	       (!must_be_new || model_hash_at(&r->m, r->record) == r->new_record);
+}
+
+/* What has no place of its own in the facts: the other refs, the set of commits, a folder. */
+static bool rest_ok(struct replayer *r, const struct facts *f, bool must_be_new, char *message, size_t n)
+{
+	uint64_t dest = r->dest ? model_hash_at(&r->m, r->dest) : r->new_dest;
+
+	if (!r->loose && !one_of(f->history, must_be_new ? r->new.history : r->old.history,
+				 r->new.history)) {
+		snprintf(message, n, "refs and commits are neither what they were nor what they are to be");
+		return false;
+	}
+	if (r->record && !record_ok(r, must_be_new)) {
+		snprintf(message, n, "%s is torn, or not the last one", r->record);
+		return false;
+	}
+	if (dest != r->new_dest && (dest != r->old_dest || must_be_new)) {
+		snprintf(message, n, "%s is neither as it was nor as it is to be", r->dest);
+		return false;
+	}
+	return true;
+}
+
 static bool state_ok(struct replayer *r, bool must_be_new, char *message, size_t n)
 {
 	struct facts f;
@@ -198,6 +236,8 @@ static bool state_ok(struct replayer *r, bool must_be_new, char *message, size_t
 			 f.base, r->old.base, r->new.base);
 		return false;
 	}
+	if (!rest_ok(r, &f, must_be_new, message, n))
+		return false;
 	base_moved = strcmp(r->old.base, r->new.base) != 0 && strcmp(f.base, r->new.base) == 0;
 	if (!live_ok(r, must_be_new || base_moved, message, n))
 		return false;
@@ -345,7 +385,7 @@ static void run(struct replayer *r)
 /* What the ends look like: nothing of the log, and all of it. In a process of its own, as LMDB and
  * mounts are not to be carried over. */
 static void look_at_end(struct replayer *r, size_t cut, uint8_t fate, struct facts *out,
-			uint64_t *live)
+			uint64_t *live, uint64_t *dest)
 {
 	uint8_t *fates = malloc(r->m.n_atoms + 1);
 	char *message;
@@ -361,6 +401,7 @@ static void look_at_end(struct replayer *r, size_t cut, uint8_t fate, struct fac
 	model_build(&r->m, cut, fates);
 	free(fates);
 	live_of(r, live);
+	*dest = r->dest ? model_hash_at(&r->m, r->dest) : 0;
 	pid = fork();
 	if (pid == 0) {
 		own_mounts();
@@ -499,6 +540,8 @@ static void parse(struct replayer *r, int argc, char **argv)
 		{ "check", &r->check, NULL, NULL },
 		{ "repeat", &r->repeat, NULL, NULL },
 		{ "drop", &r->drop, NULL, NULL },
+		{ "dest", &r->dest, NULL, NULL },
+		{ "record", &r->record, NULL, NULL },
 		{ "seed", NULL, &r->seed, NULL },
 		{ "random", NULL, &r->random, NULL },
 		{ "budget", NULL, &r->budget, NULL },
@@ -506,6 +549,7 @@ static void parse(struct replayer *r, int argc, char **argv)
 		{ "every", NULL, &r->every, NULL },
 		{ "drop-record", NULL, &r->drop_record, NULL },
 		{ "first", NULL, NULL, &r->first },
+		{ "loose", NULL, NULL, &r->loose },
 		{ "syncs", NULL, NULL, &r->syncs },
 	};
 	enum { N = sizeof(table) / sizeof(table[0]) };
@@ -538,8 +582,9 @@ static void prepare(struct replayer *r)
 	if (r->shared == MAP_FAILED || !r->old_live || !r->new_live || !r->now_live)
 		die("memory");
 	model_force(&r->m, 0, -1);
-	look_at_end(r, 0, LOST, &r->old, r->old_live);
-	look_at_end(r, r->m.n_ops, KEPT, &r->new, r->new_live);
+	look_at_end(r, 0, LOST, &r->old, r->old_live, &r->old_dest);
+	look_at_end(r, r->m.n_ops, KEPT, &r->new, r->new_live, &r->new_dest);
+	r->new_record = r->record ? model_hash_at(&r->m, r->record) : 0;
 	model_force(&r->m, drop_set(r->drop), (long)r->drop_record);
 	plan(r);
 }

@@ -1,4 +1,4 @@
-"""Kills commit, sync and gc in front of every system call that writes, and makes every such call fail.
+"""Kills commands in front of every system call that writes, and makes every such call fail.
 
 strace injects into the single-threaded build, because it counts the calls of each thread on its own.
 A dry run lists the calls; each is one case, or one for each error that it may meet. After each: fsck
@@ -102,11 +102,15 @@ def calls_of(stage, out):
 # --- what must hold afterwards ----------------------------------------------------------------------
 
 
-def check(stage, again=None):
+def check(stage):
     """The store is sound and says old or new; the command, repeated, finishes. "" or what is wrong."""
     p = stage.project
+    if stage.scenario.name == "init":
+        p.has_store = (p.folder / ".tvfs/format").exists()
     if damage := p.fsck():
         return damage
+    if (view := stage.look()) not in (stage.old_view, stage.new_view):
+        return f"it shows {view}, neither {stage.old_view} nor {stage.new_view}"
     head = p.head()
     if stage.scenario.moves:
         moved = head is not None and head != stage.old
@@ -121,18 +125,36 @@ def check(stage, again=None):
     for name in stage.old_live.keys() & stage.new_live.keys():
         if not os.path.lexists(p.live / name):
             return f"live {name} is gone"
-    return repeat(stage, again or stage.argv)
+    return put_back(stage) or repeat(stage)
 
 
-def repeat(stage, argv):
+def put_back(stage):
+    """What gc was about to remove is committed again, on a copy: it comes back whole."""
     p = stage.project
-    done = p.run(argv)
-    if done.returncode != 0:
-        return f"repeated: {done.returncode} {done.stdout}{done.stderr}"
+    if stage.scenario.name != "gc":
+        return ""
+    aside = p.folder.with_suffix(".aside")
+    crashkit.Stage.copy(p.folder / ".tvfs", aside)
+    done = p.run(["sh", "-ec", stage.scenario.again, p.binary])
+    shutil.rmtree(p.folder / ".tvfs")
+    aside.rename(p.folder / ".tvfs")
+    shutil.rmtree(p.live / "old", ignore_errors=True)
+    return "" if done.returncode == 0 else f"put back: {done.returncode} {done.stdout}{done.stderr}"
+
+
+def repeat(stage):
+    p = stage.project
+    if not (stage.scenario.once and stage.done_already()):
+        done = p.run(stage.argv)
+        if done.returncode != 0:
+            return f"repeated: {done.returncode} {done.stdout}{done.stderr}"
+    p.has_store = True
     if damage := p.fsck():
         return f"repeated: {damage}"
-    if p.head()[1] != stage.new[1]:
+    if (p.head() or ["", ""])[1] != (stage.new or ["", ""])[1]:
         return f"repeated: main is {p.head()}, not {stage.new}"
+    if stage.look() != stage.new_view:
+        return f"repeated: it shows {stage.look()}, not {stage.new_view}"
     live = crashkit.tree(p.live)
     if live != stage.new_live:
         return f"repeated: live folder differs in {sorted(set(live.items()) ^ set(stage.new_live.items()))[:4]}"
@@ -188,10 +210,9 @@ def errors_for(call):
 
 
 def without_repetition(calls):
-    """gc looks into each of the 256 folders of blobs: some of these will do."""
-    looks = [c for c in calls if c.name in OPENS and not c.writes
-             and re.search(r'"(blobs/)?[0-9a-f]{2}"', c.text)]
-    return [c for c in calls if c not in looks[4:-4]]
+    """gc looks into each of the 256 folders of blobs, init makes them: some of these will do."""
+    alike = [c for c in calls if re.search(r'"(blobs/)?[0-9a-f]{2}"', c.text)]
+    return [c for c in calls if c not in alike[6:-6]]
 
 
 def must_fail(call):
@@ -207,8 +228,11 @@ def fail(stage, call, error):
         return f"status {done.returncode}: {done.stderr}"
     if done.returncode == 0 and must_fail(call):
         return "the error was passed over: exit 0"
-    if done.returncode == 0 and stage.project.head()[1] != stage.new[1]:
-        return "exit 0, but main is not what it should be"
+    if done.returncode == 0 and (
+        (stage.project.head() or ["", ""])[1] != (stage.new or ["", ""])[1]
+        or stage.look() != stage.new_view
+    ):
+        return "exit 0, but the result is not what it should be"
     if done.returncode != 0 and (wrong := message_wrong(stage, done.stderr, error)):
         return wrong
     return check(stage)
@@ -266,7 +290,8 @@ def can_strace(work):
         pytest.skip(f"machine cannot: strace: {done.stderr.strip()[:100]}")
 
 
-COMMANDS = ["first-commit", "commit", "commit-path", "sync", "gc"]
+COMMANDS = ["init", "first-commit", "commit", "commit-path", "sync", "gc", "forget", "tag", "branch",
+            "revert", "checkout"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -278,7 +303,7 @@ def test_every_call_is_known(can_strace, work, name):
 
 def kills(calls):
     return [(f"killed at {c}", lambda s, c=c: kill(s, c))
-            for c in calls if c.name in WRITING and c.writes]
+            for c in without_repetition(calls) if c.name in WRITING and c.writes]
 
 
 def errors(*which):
@@ -293,5 +318,5 @@ def errors(*which):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_at_every_writing_call(can_strace, work, name):
     killed, *failed = run_cases(work, name, kills, errors("EIO"), errors("ENOSPC", "EMFILE"))
-    print(f"{name}: killed at each of {killed} calls, {sum(failed)} errors")
-    assert killed >= 15
+    print(f"\n{name}: killed at each of {killed} calls, {sum(failed)} errors")
+    assert killed >= 5
