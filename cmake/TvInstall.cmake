@@ -1,8 +1,7 @@
-# What `cmake --install` adds to the programs: man pages, the public header, tvfs.pc.
+# What `cmake --install` adds to the programs and the library: man pages and tvfs.pc.
 
-if(EXISTS ${CMAKE_SOURCE_DIR}/store/tvfs.h)
-	install(FILES ${CMAKE_SOURCE_DIR}/store/tvfs.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-endif()
+# Relative, so that `cmake --install --prefix` and moved trees are right.
+file(RELATIVE_PATH TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(${CMAKE_SOURCE_DIR}/cmake/tvfs.pc.in ${CMAKE_BINARY_DIR}/tvfs.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/tvfs.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

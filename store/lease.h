@@ -23,7 +23,7 @@ bool tv_process_alive(const struct tv_process *p);
 
 struct tv_lease {
 	char id[TV_SHA_HEX];   /* text, unique */
-	char kind[16];	       /* "mount", "run", "checkout", "import" */
+	char kind[16];	       /* "mount", "run", "checkout", "import", "reader" */
 	char run_id[256];      /* or "" */
 	struct tv_sha commit;
 	struct tv_process owner;
