@@ -3,7 +3,10 @@
  * names that all hold the same few bytes, published on a ref; then, when CHANGED is not 0, a second
  * commit in which CHANGED of them hold something else. No file but two blobs is written.
  *
- * Usage: helper-make-large-tree STORE REF COUNT CHANGED
+ * With LIVE that folder counts as synced with the last of them, though nothing is written into it: then
+ * a commit of a path in it costs what it would cost were all files there.
+ *
+ * Usage: helper-make-large-tree STORE REF COUNT CHANGED [LIVE]
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,10 +16,11 @@
 #include "store/base/cleanup.h"
 #include "store/base/clock.h"
 #include "store/publish.h"
+#include "store/worktree-priv.h"
 
 struct maker {
 	struct tv_store *store;
-	const char *ref;
+	const char *ref, *live;
 	struct tv_blob blobs[2];
 };
 
@@ -82,6 +86,33 @@ static int publish(struct maker *m, const struct tv_published *before, const str
 	return r;
 }
 
+struct recording {
+	struct tv_worktree live;
+	struct tv_worktree_row row;
+};
+
+static int record_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
+{
+	const struct recording *r = arg;
+	return tv_worktree_row_put(t, r->live.id, &r->row, err);
+}
+
+static int record_live(struct maker *m, const struct tv_published *last, struct tv_err *err)
+{
+	struct recording rec = {
+		.row = { .has_base = true, .base = last->commit, .base_root = last->root }
+	};
+	if (!m->live)
+		return 0;
+	int r = tv_worktree_open(m->store, m->live, &rec.live, err);
+	if (r < 0)
+		return r;
+	snprintf(rec.row.path, sizeof(rec.row.path), "%s", rec.live.path);
+	r = tv_kv_write(tv_store_kv(m->store), record_body, &rec, err);
+	tv_worktree_close(&rec.live);
+	return r;
+}
+
 static int make(struct maker *m, uint64_t count, uint64_t changed, struct tv_err *err)
 {
 	struct tv_published none = { 0 }, first = { 0 }, second = { 0 };
@@ -99,17 +130,17 @@ static int make(struct maker *m, uint64_t count, uint64_t changed, struct tv_err
 		edits = make_edits(m, changed, count / changed, 1);
 		r = edits ? publish(m, &first, edits, changed, &second, err) : tv_err_nomem(err);
 	}
-	return r;
+	return r < 0 ? r : record_live(m, changed ? &second : &first, err);
 }
 
 int main(int argc, char **argv)
 {
 	struct tv_err err = TV_ERR_INIT;
-	if (argc != 5) {
-		fprintf(stderr, "usage: %s STORE REF COUNT CHANGED\n", argv[0]);
+	if (argc != 5 && argc != 6) {
+		fprintf(stderr, "usage: %s STORE REF COUNT CHANGED [LIVE]\n", argv[0]);
 		return 2;
 	}
-	struct maker m = { .ref = argv[2] };
+	struct maker m = { .ref = argv[2], .live = argv[5] };
 	int r = tv_store_open(argv[1], &m.store, &err);
 	if (r == 0)
 		r = make(&m, strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10), &err);
