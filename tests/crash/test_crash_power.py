@@ -17,10 +17,10 @@ SEED = crashkit.SEED
 # For each scenario: how many single and random states, at most ("none lost" and "all lost" come on
 # top); how many random subsets for each cut; in one of how many states the command is repeated.
 PLANS = {
-    "first-commit": (20000, 500, 80),
+    "first-commit": (14000, 400, 80),
     "commit": (12000, 500, 30),
     "commit-path": (12000, 500, 8),
-    "commit-many": (12000, 60, 100),
+    "commit-many": (9000, 40, 100),
     "sync": (12000, 500, 30),
     "gc": (12000, 600, 12),
     "forget": (8000, 400, 20),
@@ -28,7 +28,7 @@ PLANS = {
     "branch": (6000, 400, 8),
     "revert": (8000, 400, 20),
     "checkout": (6000, 120, 40),
-    "run-publish": (12000, 120, 150),
+    "run-publish": (8000, 80, 120),
 }
 AT_LEAST = 10_000  # distinct states, all scenarios together
 
