@@ -284,7 +284,7 @@ static int make_dir(struct tv_view *v, struct tv_inode *dir, int parent)
 	     fchownat(parent, temp, v->uid, v->gid, AT_SYMLINK_NOFOLLOW) < 0))
 		r = -errno;
 	if (r == 0)
-		r = tv_upper_chmod(parent, temp, dir->mode);
+		r = tv_upper_chmod_dir(parent, temp, dir->mode);
 	if (r == 0 && (utimensat(parent, temp, times, AT_SYMLINK_NOFOLLOW) < 0 ||
 		       renameat2(parent, temp, parent, dir->link.name, RENAME_NOREPLACE) < 0))
 		r = -errno;

@@ -224,6 +224,7 @@ static int walk_name(const struct level *l, const struct name *n, struct tv_err 
 				: 0;
 	if (fstatat(l->fd, n->text, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return tv_err_sys(err, -errno, "cannot stat '%s' of the overlay", path);
+	tv_upper_true_mode(l->fd, n->text, &st);
 	if (S_ISDIR(st.st_mode))
 		return walk_dir(l, n, path, &st, is_below ? &below : NULL, err);
 	return tell(l,

@@ -298,6 +298,41 @@ int tv_upper_chmod(int dirfd, const char *name, mode_t mode)
 	return chmod(path, mode) < 0 ? -errno : 0;
 }
 
+/* The path of a name in dirfd, or of dirfd itself, for calls on attributes. */
+static void attr_path(int dirfd, const char *name, char out[TV_PROC_FD + TV_UPPER_NAME])
+{
+	char fd_path[TV_PROC_FD];
+	tv_proc_fd(dirfd, fd_path);
+	snprintf(out, TV_PROC_FD + TV_UPPER_NAME, "%s%s%s", fd_path, *name ? "/" : "", name);
+}
+
+int tv_upper_chmod_dir(int dirfd, const char *name, mode_t mode)
+{
+	char path[TV_PROC_FD + TV_UPPER_NAME];
+	uint8_t bits = mode >> 6 & 7;
+
+	attr_path(dirfd, name, path);
+	if (bits != 7 && geteuid() != 0 && setxattr(path, TV_XATTR_OWNER_BITS, &bits, 1, 0) == 0)
+		return tv_upper_chmod(dirfd, name, mode | 0700);
+	int r = tv_upper_chmod(dirfd, name, mode);
+	if (r == 0)
+		removexattr(path, TV_XATTR_OWNER_BITS); /* most often there is none */
+	return r;
+}
+
+void tv_upper_true_mode(int dirfd, const char *name, struct stat *st)
+{
+	char path[TV_PROC_FD + TV_UPPER_NAME];
+	uint8_t bits;
+
+	/* It can only take away: what stands in an overlay may have been put there by others. */
+	if (!S_ISDIR(st->st_mode) || (st->st_mode & 0700) != 0700)
+		return;
+	attr_path(dirfd, name, path);
+	if (getxattr(path, TV_XATTR_OWNER_BITS, &bits, 1) == 1 && bits < 7)
+		st->st_mode = (st->st_mode & ~(mode_t)0700) | (mode_t)bits << 6;
+}
+
 int tv_upper_linkfd(int fd, int dirfd, const char *name)
 {
 	char path[TV_PROC_FD];
@@ -334,11 +369,10 @@ int tv_upper_temp(int dirfd, char name[TV_UPPER_NAME])
 
 uint64_t tv_upper_ino_get(int dirfd, const char *name)
 {
-	char path[TV_PROC_FD + TV_UPPER_NAME], fd_path[TV_PROC_FD];
+	char path[TV_PROC_FD + TV_UPPER_NAME];
 	uint8_t bytes[8];
 
-	tv_proc_fd(dirfd, fd_path);
-	snprintf(path, sizeof(path), "%s%s%s", fd_path, *name ? "/" : "", name);
+	attr_path(dirfd, name, path);
 	ssize_t n = *name ? lgetxattr(path, TV_XATTR_INO, bytes, sizeof(bytes))
 			  : getxattr(path, TV_XATTR_INO, bytes, sizeof(bytes));
 	uint64_t ino = n == sizeof(bytes) ? tv_le64(bytes) : 0;

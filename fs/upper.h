@@ -109,6 +109,16 @@ void tv_proc_fd(int fd, char out[TV_PROC_FD]);
 /* Permission bits of a name, or of an open descriptor (name ""), never through a link. */
 int tv_upper_chmod(int dirfd, const char *name, mode_t mode);
 
+/*
+ * A folder's permission bits. A daemon that is not root needs its folders open to itself: it copies files
+ * up into folders that their owner may not write to, and puts marks there. So it keeps them 0700 at least
+ * on disk, and what the owner took away is an attribute of the folder. Reading corrects the mode in a
+ * stat of a folder; of anything else it changes nothing.
+ */
+#define TV_XATTR_OWNER_BITS "user.tvfs.overlay.owner"
+int tv_upper_chmod_dir(int dirfd, const char *name, mode_t mode);
+void tv_upper_true_mode(int dirfd, const char *name, struct stat *st);
+
 /* Gives an open file (O_TMPFILE, or with a name) a further name; -ENOENT for one that was unlinked. */
 int tv_upper_linkfd(int fd, int dirfd, const char *name);
 

@@ -27,7 +27,8 @@ static int set_size(struct tv_view *v, struct tv_inode *inode, struct tv_file *f
 	return r;
 }
 
-static int set_rest(const struct tv_setattr *set, int dirfd, const char *name)
+static int set_rest(const struct tv_inode *inode, const struct tv_setattr *set, int dirfd,
+		    const char *name)
 {
 	int how = *name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH;
 
@@ -38,7 +39,9 @@ static int set_rest(const struct tv_setattr *set, int dirfd, const char *name)
 			return -errno;
 	}
 	if (set->which & TV_SET_MODE) {
-		int r = tv_upper_chmod(dirfd, name, set->mode & 07777);
+		bool guarded = inode->kind == TV_DIR && inode->volume == TV_VOL_LAKEHOUSE;
+		int r = guarded ? tv_upper_chmod_dir(dirfd, name, set->mode & 07777)
+				: tv_upper_chmod(dirfd, name, set->mode & 07777);
 		if (r < 0)
 			return r;
 	}
@@ -70,7 +73,7 @@ static int change(struct tv_view *v, struct tv_inode *inode, struct tv_file *fil
 	tv_ns_read(v);
 	r = tv_inode_at(v, inode, &dir, &name);
 	if (r == 0)
-		r = set_rest(set, dir.fd, name);
+		r = set_rest(inode, set, dir.fd, name);
 	if (r == 0 && (set->which & TV_SET_MODE) && inode->kind == TV_FILE)
 		__atomic_store_n(&inode->sxid, (set->mode & (S_ISUID | S_ISGID)) != 0,
 				 __ATOMIC_RELAXED);

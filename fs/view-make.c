@@ -106,18 +106,27 @@ static int make_name(struct tv_view *v, struct tv_inode *dir, const char *name,
 struct node_args {
 	mode_t mode;
 	dev_t device;
+	bool guarded; /* tv_upper_chmod_dir is to be used */
 };
 
 static int do_mkdir(const void *arg, int dirfd, const char *name)
 {
 	const struct node_args *a = arg;
-	return mkdirat(dirfd, name, a->mode & 07777) < 0 ? -errno : 0;
+	mode_t mode = a->mode & 07777;
+	if (!a->guarded || (mode & 0700) == 0700)
+		return mkdirat(dirfd, name, mode) < 0 ? -errno : 0;
+	if (mkdirat(dirfd, name, mode | 0700) < 0)
+		return -errno;
+	int r = tv_upper_chmod_dir(dirfd, name, mode);
+	if (r < 0)
+		unlinkat(dirfd, name, AT_REMOVEDIR);
+	return r;
 }
 
 int tv_view_mkdir(struct tv_view *v, struct tv_inode *dir, const char *name, mode_t mode,
 		  const struct tv_caller *who, struct tv_found *found)
 {
-	struct node_args a = { mode, 0 };
+	struct node_args a = { mode, 0, dir->volume == TV_VOL_LAKEHOUSE };
 	return make_name(v, dir, name, who, found, do_mkdir, &a);
 }
 
@@ -130,7 +139,7 @@ static int do_mknod(const void *arg, int dirfd, const char *name)
 int tv_view_mknod(struct tv_view *v, struct tv_inode *dir, const char *name, mode_t mode,
 		  dev_t device, const struct tv_caller *who, struct tv_found *found)
 {
-	struct node_args a = { mode, device };
+	struct node_args a = { mode, device, false };
 	return make_name(v, dir, name, who, found, do_mknod, &a);
 }
 

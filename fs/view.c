@@ -168,6 +168,7 @@ int tv_inode_stat(struct tv_view *v, struct tv_inode *inode, struct stat *st)
 		return r;
 	if (fstatat(dir.fd, name, st, *name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH) < 0)
 		return -errno;
+	tv_upper_true_mode(dir.fd, name, st);
 	tv_inode_dress(inode, st);
 	return 0;
 }
@@ -319,6 +320,7 @@ static int look_upper(struct tv_view *v, const struct tv_spot *spot, struct tv_p
 		return -EXDEV; /* something is mounted in there: not ours to show */
 	place->where = TV_IN_UPPER;
 	if (S_ISDIR(place->st.st_mode)) {
+		tv_upper_true_mode(dir.fd, spot->name, &place->st);
 		r = look_merge(v, spot, dir.fd, place);
 		return r < 0 ? r : 1;
 	}

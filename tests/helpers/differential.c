@@ -9,6 +9,9 @@
  * checked to be exactly this: where the kernel reads frozen files by itself (passthrough), a descriptor
  * opened for reading before the file was first written keeps the frozen bytes.
  *
+ * Environment: NO_PASSTHROUGH (so that this difference is none), NO_MMAP (no calls through mappings:
+ * what a mapping changed is lost with the daemon that was killed).
+ *
  * Times that calls set lie before 2010 and are compared to the nanosecond; all others are "now" and must
  * be so in both. Inode numbers must map one to one, for as long as an inode lives.
  *
@@ -24,7 +27,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -264,15 +269,26 @@ static void proc_path(char *out, int side, const char *path)
 	snprintf(out, PATH_SIZE + 64, "/proc/self/fd/%d/%s", roots[side], path);
 }
 
+static bool listed(const char *names, long n, const char *wanted)
+{
+	for (long at = 0; at < n; at += (long)strlen(names + at) + 1)
+		if (!strcmp(names + at, wanted))
+			return true;
+	return false;
+}
+
 static void compare_xattrs(const char *path)
 {
 	char name[SIDES][PATH_SIZE + 64], names[SIDES][1024];
 	long n[SIDES];
 	proc_path(name[A], A, path);
 	proc_path(name[B], B, path);
-	if (BOTH("listxattr", n[side] = llistxattr(name[side], names[side], sizeof(names[0]))) &&
-	    memcmp(names[A], names[B], (size_t)n[A]) != 0)
-		differ("%s: the lists of attributes differ", path);
+	if (!BOTH("listxattr", n[side] = llistxattr(name[side], names[side], sizeof(names[0]))))
+		return;
+	/* In any order: it tells where on the disk they are kept. */
+	for (long at = 0; at < n[A]; at += (long)strlen(names[A] + at) + 1)
+		if (!listed(names[B], n[B], names[A] + at))
+			differ("%s: attribute %s is not listed", path, names[A] + at);
 }
 
 static void compare_tree(const char *path);
@@ -285,7 +301,7 @@ static void compare_entry(const char *dir, const char *name)
 	compare_stat(path, AT_SYMLINK_NOFOLLOW);
 	compare_xattrs(path);
 	if (fstatat(roots[A], path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		differ("%s: went while it was compared", path);
+		return; /* a folder that may be read and not entered: on both sides, as was just seen */
 	if (S_ISDIR(st.st_mode))
 		compare_tree(path);
 	else if (S_ISLNK(st.st_mode))
@@ -329,6 +345,8 @@ static const char *any_path(char *out)
 	static const char *const names[] = {
 		"a", "b", "c", "d.parquet", "e.json", "f", "g", "dir", "sub", "x", "y", "data.lock"
 	};
+	static const char *const odd[] = { "new\nline", "back\\slash", "caf\xe9", "sp ace",
+					   "-dash" };
 	unsigned depth = 1 + below(100) / 55 + below(100) / 80;
 	size_t n = 0;
 	out[0] = '\0';
@@ -338,6 +356,10 @@ static const char *any_path(char *out)
 		const char *name = !last || chance(25) ? names[7 + below(2)] : names[below(12)];
 		n += (size_t)snprintf(out + n, PATH_SIZE - n, "%s%s", i ? "/" : "", name);
 	}
+	if (chance(3))
+		snprintf(out, PATH_SIZE, "%s", odd[below(5)]);
+	if (chance(1))
+		snprintf(out, PATH_SIZE, ".");
 	if (chance(1)) {
 		memset(out, 'n', 250 + below(7)); /* around the limit, and around ".wh." + it */
 		out[250 + below(7)] = '\0';
@@ -431,6 +453,8 @@ static void do_open(void)
 	}
 	any_path(path);
 	int flags = modes[below(5)] | extras[below(13)] | O_NONBLOCK; /* for fifos */
+	if (chance(5))
+		flags |= chance(50) ? O_SYNC : O_DSYNC;
 	mode_t mode = chance(80) ? 0644 : (mode_t)below(01000);
 	note("open %s %o %o", path, flags, mode);
 	if (!BOTH("open", (s->fd[side] = openat(roots[side], path, flags, mode)) < 0 ? -1 : 0))
@@ -439,6 +463,77 @@ static void do_open(void)
 	s->writable = (flags & O_ACCMODE) != O_RDONLY;
 	note_frozen(s, flags);
 	compare_fstat(s);
+}
+
+/* A second descriptor of a slot's inode, by way of /proc. */
+static void do_reopen(void)
+{
+	static const int modes[] = { O_RDONLY, O_WRONLY, O_RDWR, O_RDWR | O_TRUNC,
+				     O_WRONLY | O_APPEND };
+	struct slot *from = any_slot(true), *to = any_slot(false);
+	char proc[64];
+	if (!from || !to || from->frozen)
+		return;
+	int flags = modes[below(5)] | O_NONBLOCK;
+	note("reopen %zd as %zd %o", from - slots, to - slots, flags);
+	if (!BOTH("reopen", (snprintf(proc, sizeof(proc), "/proc/self/fd/%d", from->fd[side]),
+			     (to->fd[side] = open(proc, flags)) < 0 ? -1 : 0)))
+		return;
+	to->open = true;
+	to->writable = (flags & O_ACCMODE) != O_RDONLY;
+	note_frozen(to, flags);
+	compare_fstat(to);
+}
+
+static void do_link_open(void)
+{
+	struct slot *s = any_slot(true);
+	char path[PATH_SIZE], proc[64];
+	if (!s || s->frozen)
+		return;
+	any_path(path);
+	note("link of %zd to %s", s - slots, path);
+	if (BOTH("link", (snprintf(proc, sizeof(proc), "/proc/self/fd/%d", s->fd[side]),
+			  linkat(AT_FDCWD, proc, roots[side], path, AT_SYMLINK_FOLLOW))))
+		compare_stat(path, AT_SYMLINK_NOFOLLOW);
+}
+
+static void do_lock(void)
+{
+	static const int types[] = { F_RDLCK, F_WRLCK, F_UNLCK };
+	static const int hows[] = { LOCK_SH, LOCK_EX, LOCK_UN };
+	struct slot *s = any_slot(true);
+	for (int i = 0; i < SLOTS; i++) /* a frozen descriptor stands for another file */
+		if (slots[i].open && slots[i].frozen)
+			return;
+	if (!s)
+		return;
+	unsigned which = below(3);
+	if (chance(50)) {
+		note("flock %zd %d", s - slots, hows[which]);
+		BOTH("flock", flock(s->fd[side], hows[which] | LOCK_NB));
+		return;
+	}
+	struct flock lock = { .l_type = (short)types[which], .l_start = below(100), .l_len = 10 };
+	note("lock %zd %d %ld", s - slots, types[which], (long)lock.l_start);
+	BOTH("lock", fcntl(s->fd[side], F_OFD_SETLK, &lock));
+}
+
+static void do_sendfile(void)
+{
+	struct slot *from = any_slot(true), *to = any_slot(true);
+	struct stat st;
+	if (!from || !to || from->frozen || to->frozen || fstat(to->fd[A], &st) < 0 ||
+	    !S_ISREG(st.st_mode) || fstat(from->fd[A], &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	off_t at = any_offset();
+	size_t n = any_length();
+	note("sendfile %zd %ld+%zu -> %zd", from - slots, (long)at, n, to - slots);
+	BOTH("sendfile", (__extension__({
+		     off_t in = at;
+		     sendfile(to->fd[side], from->fd[side], &in, n);
+	     })));
+	compare_fstat(to);
 }
 
 static void do_tmpfile(void)
@@ -605,7 +700,7 @@ static void do_mmap(void)
 {
 	struct slot *s = any_slot(true);
 	struct stat st;
-	if (!s || s->frozen || fstat(s->fd[A], &st) < 0 || st.st_size == 0 ||
+	if (!s || s->frozen || getenv("NO_MMAP") || fstat(s->fd[A], &st) < 0 || st.st_size == 0 ||
 	    (fcntl(s->fd[A], F_GETFL) & O_ACCMODE) != O_RDWR)
 		return;
 	off_t at = (off_t)below((unsigned)st.st_size);
@@ -823,7 +918,8 @@ static const struct {
 	{ do_mknod, 2 },      { do_remove, 9 },	   { do_rename, 10 },  { do_link, 3 },
 	{ do_symlink, 2 },    { do_stat, 8 },	   { do_list, 4 },     { do_chmod, 4 },
 	{ do_chown, 2 },      { do_utimens, 5 },   { do_xattr, 4 },    { do_access, 3 },
-	{ do_replace, 5 },    { do_tmpfile, 1 },
+	{ do_replace, 5 },    { do_tmpfile, 1 },   { do_reopen, 4 },   { do_link_open, 1 },
+	{ do_lock, 3 },	      { do_sendfile, 2 },
 };
 
 static void one_call(void)
