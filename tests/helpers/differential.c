@@ -218,7 +218,7 @@ static int list(int dirfd, const char *path, char ***names)
 	*names = NULL;
 	if (!d)
 		return -1;
-	for (struct dirent *e; (e = readdir(d));) {
+	for (struct dirent *e; errno = 0, (e = readdir(d));) {
 		if (n == cap)
 			*names = realloc(*names,
 					 (size_t)(cap = cap ? cap * 2 : 32) * sizeof(char *));
@@ -226,8 +226,10 @@ static int list(int dirfd, const char *path, char ***names)
 		if (asprintf(&(*names)[n++], "%s%c%d", e->d_name, '\0', e->d_type) < 0)
 			exit(2);
 	}
+	int code = errno;
 	closedir(d);
-	return n;
+	errno = code;
+	return code ? -1 : n;
 }
 
 static int by_name(const void *a, const void *b)
