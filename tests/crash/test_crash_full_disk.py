@@ -131,11 +131,13 @@ def test_overlay_of_a_live_run(disk):
     reads = "cat data/lakehouse/NASDAQ_S5_1d.parquet | cksum"
     other = subprocess.Popen(
         disk.command("run", "--run-id", "OTHER", "--", "sh", "-c",
-                     f"touch data/lakehouse/ready; a=$({reads}); i=0; "
-                     f"while [ ! -e {disk.folder}/stop ]; do "
-                     f'[ "$({reads})" = "$a" ] || exit 7; i=$((i+1)); sleep 0.02; done; echo $i'),
+                     f"a=$({reads}); touch data/ready; i=0; "
+                     f'while [ "$({reads})" = "$a" ]; do i=$((i+1)); '
+                     f"[ ! -e {disk.folder}/stop ] || {{ echo $i; exit 0; }}; sleep 0.02; done; exit 7"),
         cwd=disk.folder, env=disk.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
     )
+    while other.poll() is None and not (disk.folder / "data/ready").exists():
+        time.sleep(0.01)
     full = disk.run(disk.command(
         "run", "--run-id", "FULL", "--publish", "main", "--", "dd", "if=/dev/zero",
         "of=data/lakehouse/large.bin", "bs=64k", "count=4000",
