@@ -49,15 +49,22 @@ def user_bin(base, user):
     shutil.copy2(BIN / "tvfs", folder / "tvfs")
     folder.chmod(0o755)
     (folder / "tvfs").chmod(0o755)
-    if not python_of(user):
-        pytest.skip("machine cannot: let the test user start a Python")
     return folder
 
 
-def make(base, name, bin_dir=BIN, owner=None):
+@pytest.fixture(scope="session")
+def user_python(base, user):
+    """A Python that the user can start."""
+    found = python_of(user, base / "python")
+    if not found:
+        pytest.skip("machine cannot: let the test user start a Python, nor a copy of it")
+    return found
+
+
+def make(base, name, bin_dir=BIN, owner=None, python=PYTHON):
     path = pathlib.Path(tempfile.mkdtemp(prefix=f"{name[:40]}-", dir=base))
     path.chmod(0o755)
-    p = Project(path, bin_dir, owner, python_of(owner) if owner else PYTHON)
+    p = Project(path, bin_dir, owner, python)
     p.lake.mkdir(parents=True)
     (path / "export").mkdir()
     (path / "data" / "logs").mkdir()
@@ -81,4 +88,6 @@ def any_project(base, request):
     name = request.node.name.replace("/", "-")
     if request.param == "self":
         return make(base, name)
-    return make(base, name, request.getfixturevalue("user_bin"), request.getfixturevalue("user"))
+    user = request.getfixturevalue("user")
+    return make(base, name, request.getfixturevalue("user_bin"), user,
+                request.getfixturevalue("user_python"))

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -204,12 +205,27 @@ def can_read_as(user, *paths):
                               extra_groups=[], check=False).returncode == 0 for path in paths)
 
 
-def python_of(user):
-    """A Python that the user can start."""
+def starts_as(user, python):
+    return subprocess.run([python, "-c", "import json, mmap, socket, sqlite3"], user=user.pw_uid,
+                          group=user.pw_gid, extra_groups=[], check=False,
+                          capture_output=True, cwd="/").returncode == 0
+
+
+def python_of(user, folder):
+    """A Python that the user can start: this one, the system's, or a copy of this one (its standard
+    library only), which is made in the folder."""
     for path in (PYTHON, "/usr/bin/python3"):
-        if can_read_as(user, os.path.realpath(path)):
+        if can_read_as(user, os.path.realpath(path)) and starts_as(user, path):
             return path
-    return None
+    program = pathlib.Path(os.path.realpath(PYTHON))
+    library = pathlib.Path(sysconfig.get_path("stdlib"))
+    (folder / "bin").mkdir(parents=True, exist_ok=True)
+    shutil.copy2(program, folder / "bin" / program.name)
+    shutil.copytree(library, folder / library.relative_to(program.parents[1]), symlinks=True,
+                    ignore=shutil.ignore_patterns("site-packages", "test", "tests", "idlelib", "*.a",
+                                                  "__pycache__"))
+    copy = str(folder / "bin" / program.name)
+    return copy if starts_as(user, copy) else None
 
 
 def end_group(process):
