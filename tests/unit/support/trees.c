@@ -182,6 +182,8 @@ static void model_remove(struct model *m, const char *path)
 	size_t from = model_place(m, path), to = from;
 	while (to < m->len && tv_path_under(m->v[to].path, path))
 		free_edit(&m->v[to++]);
+	if (to == from) /* nothing there; an empty model has no memory either */
+		return;
 	memmove(m->v + from, m->v + to, (m->len - to) * sizeof(*m->v));
 	m->len -= to - from;
 }
