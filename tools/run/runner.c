@@ -34,11 +34,16 @@ static int send_mounted(int sock, int fuse_fd, const struct tv_namespaces *n, de
 	return tv_wire_send(sock, tv_steal_ptr(&doc), fds, count, err);
 }
 
+/* Who it is stays the same through the exec, and may be gone before anybody could look it up. */
 static int send_exec(int sock, struct tv_err *err)
 {
+	struct tv_process self;
 	tv_autojson cJSON *doc = cJSON_CreateObject();
+	int r = tv_process_self(&self, err);
+	if (r < 0)
+		return r;
 	if (!doc || !cJSON_AddStringToObject(doc, "what", "exec") ||
-	    !cJSON_AddNumberToObject(doc, "pid", getpid()))
+	    !tv_record_set(doc, "process", tv_process_json(&self)))
 		return tv_err_nomem(err);
 	return tv_wire_send(sock, tv_steal_ptr(&doc), NULL, 0, err);
 }

@@ -17,7 +17,7 @@ struct tv_runner {
 
 /*
  * Never returns. Messages on the socket, to the supervisor: "mounted" {user, net, device} with
- * descriptors of the FUSE device and the namespaces; "exec" {pid}; "error". From it: "go",
+ * descriptors of the FUSE device and the namespaces; "exec" {process}; "error". From it: "go",
  * "ready". Joining: only "exec" and "error". The socket closes with the exec. Exit status 125 for an
  * error before the exec, 126 and 127 as env(1).
  */

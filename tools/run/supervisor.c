@@ -125,7 +125,7 @@ static void hear_runner(struct tv_supervisor *s)
 		take_mounted(s, &m);
 	} else if (tv_wire_is(&m, "exec")) {
 		s->exec_seen = true;
-		tv_process_of((pid_t)tv_wire_number(&m, "pid"), &s->command, NULL);
+		tv_process_from_json(cJSON_GetObjectItemCaseSensitive(m.doc, "process"), &s->command);
 	} else if (tv_wire_is(&m, "error")) {
 		int code = tv_wire_error(&m, &err);
 		if (s->exec_seen)
