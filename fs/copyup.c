@@ -137,7 +137,7 @@ static void now_upper(struct tv_view *v, struct tv_inode *inode, uint64_t upper_
 static int name_copy(struct tv_view *v, struct tv_inode *inode, int fd, int where, const char *temp)
 {
 	tv_autodirfd struct tv_dirfd dir = TV_DIRFD_INIT;
-	struct kept_times kept;
+	struct kept_times kept = { .fd = -1 };
 	struct stat st;
 
 	int r = open_parent(v, inode, &dir);
@@ -182,7 +182,7 @@ static int copy_up_symlink(struct tv_view *v, struct tv_inode *inode)
 {
 	tv_autofree char *target = NULL;
 	tv_autodirfd struct tv_dirfd dir = TV_DIRFD_INIT;
-	struct kept_times kept;
+	struct kept_times kept = { .fd = -1 };
 	struct stat st;
 
 	int r = tv_view_readlink(v, inode, &target);
@@ -299,7 +299,7 @@ static int make_dir(struct tv_view *v, struct tv_inode *dir, int parent)
 int tv_copy_up_dir(struct tv_view *v, struct tv_inode *dir)
 {
 	tv_autodirfd struct tv_dirfd parent = TV_DIRFD_INIT;
-	struct kept_times kept;
+	struct kept_times kept = { .fd = -1 };
 
 	if (dir->state & TV_INODE_UPPER)
 		return tv_inode_nameless(dir) ? -ENOENT : 0;

@@ -216,7 +216,7 @@ static int emit_upper(struct tv_view *v, struct tv_folder *l, size_t i, bool plu
 		      struct tv_listed *e, int (*emit)(void *arg, const struct tv_listed *e),
 		      void *arg)
 {
-	struct tv_inode *inode;
+	struct tv_inode *inode = NULL;
 	struct tv_spot spot;
 	struct stat st;
 
@@ -247,7 +247,7 @@ static int emit_frozen(struct tv_view *v, struct tv_folder *l, const char *name,
 		       const struct tv_entry *entry, bool plus, struct tv_listed *e,
 		       int (*emit)(void *arg, const struct tv_listed *e), void *arg)
 {
-	struct tv_inode *inode;
+	struct tv_inode *inode = NULL;
 	char text[TV_UPPER_NAME];
 	struct tv_spot spot;
 	struct stat st;
@@ -273,8 +273,10 @@ static int emit_frozen(struct tv_view *v, struct tv_folder *l, const char *name,
 		r = tv_spot_inode(v, &spot, &inode, NULL);
 	if (r == 0)
 		r = tv_inode_stat(v, inode, &st);
-	if (r < 0)
+	if (r < 0) {
+		tv_inode_put(&v->inodes, inode);
 		return r == -ENOENT ? 0 : r;
+	}
 	return emit_found(v, &spot, inode, &st, e, emit, arg);
 }
 

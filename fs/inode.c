@@ -26,8 +26,8 @@ static size_t upper_bucket(const struct tv_inodes *t, uint64_t upper_ino)
 int tv_inodes_init(struct tv_inodes *t)
 {
 	memset(t, 0, sizeof(*t));
-	t->by_name = calloc(FIRST_BUCKETS, sizeof(t->by_name[0]));
-	t->by_upper = calloc(FIRST_BUCKETS, sizeof(t->by_upper[0]));
+	t->by_name = calloc(FIRST_BUCKETS, sizeof(void *));
+	t->by_upper = calloc(FIRST_BUCKETS, sizeof(void *));
 	if (!t->by_name || !t->by_upper) {
 		free(t->by_name);
 		free(t->by_upper);
@@ -44,7 +44,7 @@ static void grow_names(struct tv_inodes *t)
 	size_t buckets = t->name_buckets * 2;
 	struct tv_link **grown;
 
-	if (t->names < t->name_buckets || !(grown = calloc(buckets, sizeof(grown[0]))))
+	if (t->names < t->name_buckets || !(grown = calloc(buckets, sizeof(void *))))
 		return;
 	for (size_t i = 0; i < t->name_buckets; i++) {
 		for (struct tv_link *l = t->by_name[i], *next; l; l = next) {
@@ -63,7 +63,7 @@ static void grow_uppers(struct tv_inodes *t)
 	size_t old = t->upper_buckets;
 	struct tv_inode **from = t->by_upper, **grown;
 
-	if (t->uppers < old || !(grown = calloc(old * 2, sizeof(grown[0]))))
+	if (t->uppers < old || !(grown = calloc(old * 2, sizeof(void *))))
 		return;
 	t->by_upper = grown;
 	t->upper_buckets = old * 2;

@@ -117,7 +117,7 @@ static int make_roots(struct tv_view *v, bool two)
 /* Finds a route's folder and keeps it and all above it where they are. */
 static int bind_route(struct tv_view *v, struct tv_routed *route, struct tv_err *err)
 {
-	struct tv_inode *at = v->volume[TV_VOL_DATA], *next;
+	struct tv_inode *at = v->volume[TV_VOL_DATA], *next = NULL;
 	const char *rest = route->folder, *part;
 	char name[TV_NAME_MAX + 1];
 	size_t n;

@@ -318,7 +318,7 @@ static void compare_lists(const char *path, bool deep)
 	int n[SIDES];
 	if (!BOTH("list", n[side] = list(roots[side], path, &names[side])))
 		return;
-	for (int side = A; side < SIDES; side++)
+	for (int side = A; side < SIDES && n[A]; side++)
 		qsort(names[side], (size_t)n[side], sizeof(char *), by_name);
 	for (int i = 0; i < n[A]; i++) {
 		const char *a = names[A][i], *b = names[B][i];
@@ -577,7 +577,7 @@ static void do_read(void)
 	if (s->frozen) {
 		ssize_t got = pread(s->fd[B], bytes[B], n, at), want = s->frozen_len - at;
 		want = want < 0 ? 0 : want > (ssize_t)n ? (ssize_t)n : want;
-		if (got != want || memcmp(bytes[B], s->frozen + (want ? at : 0), (size_t)want))
+		if (got != want || memcmp(bytes[B], s->frozen + (want ? at : 0), (size_t)want) != 0)
 			differ("a frozen descriptor reads %zd bytes, not its %zd", got, want);
 		return;
 	}

@@ -386,7 +386,7 @@ const char *text_of(struct views *f, struct tv_file *file)
 
 const char *text_at(struct views *f, const char *path)
 {
-	struct tv_file *file;
+	struct tv_file *file = NULL;
 	int r = do_open(f, path, O_RDONLY, &file);
 	if (r < 0)
 		return "(cannot be opened)";
