@@ -17,12 +17,12 @@ SEED = crashkit.SEED
 # For each scenario: how many single and random states, at most ("none lost" and "all lost" come on
 # top); how many random subsets for each cut; in one of how many states the command is repeated.
 PLANS = {
-    "first-commit": (14000, 400, 80),
-    "commit": (12000, 500, 30),
+    "first-commit": (10000, 300, 80),
+    "commit": (9000, 400, 30),
     "commit-path": (12000, 500, 8),
-    "commit-many": (9000, 40, 100),
-    "sync": (12000, 500, 30),
-    "gc": (12000, 600, 12),
+    "commit-many": (7000, 30, 100),
+    "sync": (9000, 400, 30),
+    "gc": (9000, 500, 12),
     "forget": (8000, 400, 20),
     "tag": (6000, 400, 8),
     "branch": (6000, 400, 8),
@@ -159,7 +159,7 @@ def test_each_single_sync_is_needed(recordings, mounting, name):
     all_syncs, needed, spare, wrong = syncs(recording), 0, 0, []
     for i, sync in enumerate(all_syncs):
         result = replay(mounting, recording, "--seed", SEED, "--first", "--random", 20,
-                        "--budget", 700, "--drop-record", sync["record"])
+                        "--budget", 500, "--drop-record", sync["record"])
         needed += bool(result["violations"])
         if not result["violations"]:
             spare += 1
