@@ -53,6 +53,13 @@ static struct tv_edit *make_edits(const struct maker *m, uint64_t count, uint64_
 	return edits;
 }
 
+static void free_edits(struct tv_edit *edits, uint64_t count)
+{
+	for (uint64_t i = 0; edits && i < count; i++)
+		free((void *)(uintptr_t)edits[i].path);
+	free(edits);
+}
+
 static int publish(struct maker *m, const struct tv_published *before, const struct tv_edit *edits,
 		   uint64_t count, struct tv_published *out, struct tv_err *err)
 {
@@ -126,9 +133,11 @@ static int make(struct maker *m, uint64_t count, uint64_t changed, struct tv_err
 		return r;
 	struct tv_edit *edits = make_edits(m, count, 1, 0);
 	r = edits ? publish(m, &none, edits, count, &first, err) : tv_err_nomem(err);
+	free_edits(edits, count);
 	if (r == 0 && changed) {
 		edits = make_edits(m, changed, count / changed, 1);
 		r = edits ? publish(m, &first, edits, changed, &second, err) : tv_err_nomem(err);
+		free_edits(edits, changed);
 	}
 	return r < 0 ? r : record_live(m, changed ? &second : &first, err);
 }

@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from mount_support import (BIN, HELPERS, SOURCE, WAYS, Foundation, View, remove_base, temp_base)
+from mount_support import (BIN, HELPERS, SANITIZER, SOURCE, WAYS, Foundation, View, remove_base, temp_base)
 
 sys.path.append(str(SOURCE / "tests" / "run"))
 from run_support import test_user as make_test_user  # noqa: E402
@@ -95,6 +95,8 @@ def foundation_for(way, request):
         pytest.skip(f"machine cannot: {why}")
     if way == "namespace" and not request.getfixturevalue("namespaces_possible"):
         pytest.skip("machine cannot: make user namespaces as an ordinary user")
+    if way == "namespace" and SANITIZER == "tsan":
+        pytest.skip("machine cannot: enter a user namespace beside the thread that tsan starts")
     if way == "fusermount" and not shutil.which("fusermount3"):
         pytest.skip("machine cannot: fusermount3 is not installed")
     return found
