@@ -179,37 +179,50 @@ static struct tv_inode *drop(struct tv_inodes *t, struct tv_inode *inode)
 	return inode;
 }
 
-/* Frees an inode that drop() returned, and the parents that only it held: those wait in a list
- * through upper_chain, which the dead have no use for. The lock is released while `gone` runs, since
- * that may close descriptors. */
+static void free_links(struct tv_inode *inode)
+{
+	for (struct tv_link *l = &inode->link, *more; l; l = more) {
+		more = l->more;
+		free(l->name);
+		if (l != &inode->link)
+			free(l);
+	}
+}
+
+/* Frees an inode that drop() returned, and the parents that only it held; they wait in lists through
+ * upper_chain, which the dead have no use for. The lock is released while `gone` runs, since that
+ * may close descriptors; by then none of them can be found any more. */
 static void bury(struct tv_inodes *t, struct tv_inode *dead)
 {
-	struct tv_inode *waiting = dead;
+	struct tv_inode *named = dead, *nameless = NULL;
 
-	if (dead)
-		dead->upper_chain = NULL;
-	while ((dead = waiting)) {
-		waiting = dead->upper_chain;
-		for (struct tv_link *l = &dead->link, *more; l; l = more) {
-			more = l->more;
-			if (l->name) {
-				unchain_link(t, l);
-				struct tv_inode *parent = drop(t, l->parent);
-				if (parent) {
-					parent->upper_chain = waiting;
-					waiting = parent;
-				}
-				free(l->name);
+	if (!dead)
+		return;
+	dead->upper_chain = NULL;
+	while ((dead = named)) {
+		named = dead->upper_chain;
+		for (struct tv_link *l = &dead->link; l; l = l->more) {
+			if (!l->name)
+				continue;
+			unchain_link(t, l);
+			struct tv_inode *parent = drop(t, l->parent);
+			if (parent) {
+				parent->upper_chain = named;
+				named = parent;
 			}
-			if (l != &dead->link)
-				free(l);
 		}
-		pthread_mutex_unlock(&t->lock);
+		dead->upper_chain = nameless;
+		nameless = dead;
+	}
+	pthread_mutex_unlock(&t->lock);
+	while ((dead = nameless)) {
+		nameless = dead->upper_chain;
 		if (t->gone)
 			t->gone(t->gone_arg, dead);
+		free_links(dead);
 		free(dead);
-		pthread_mutex_lock(&t->lock);
 	}
+	pthread_mutex_lock(&t->lock);
 }
 
 void tv_inodes_fini(struct tv_inodes *t)
@@ -223,12 +236,7 @@ void tv_inodes_fini(struct tv_inodes *t)
 		next = inode->all_next;
 		if (t->gone)
 			t->gone(t->gone_arg, inode);
-		for (struct tv_link *l = &inode->link, *more; l; l = more) {
-			more = l->more;
-			free(l->name);
-			if (l != &inode->link)
-				free(l);
-		}
+		free_links(inode);
 		free(inode);
 	}
 	free(t->by_name);

@@ -248,7 +248,10 @@ def test_killed_in_the_midst(make_pair, way):
         view.kill()
         done = child.result(60)
         told = done.stdout.decode(errors="replace")
-        assert done.returncode == 1 and re.search("ENOTCONN|ECONNABORTED|EIO", told), told
+        # An error; or, where some of it was done or was in the page cache, a short count.
+        assert done.returncode == 1 and re.search(
+            r"ENOTCONN|ECONNABORTED|EIO|(pread|write|sendfile|copy_file_range): plain gives \d+ \(ok\), the view"
+            r" \d+ \(ok\)", told), told
         view.unmount()
         view.start()
         last = pair.log.read_text(errors="surrogateescape").splitlines()[-1]

@@ -11,7 +11,7 @@
 #include "fs/inode.h"
 #include "store/base/cleanup.h"
 
-static size_t gone;
+static _Atomic size_t gone;
 
 static void count_gone(void *arg, struct tv_inode *inode)
 {
@@ -95,6 +95,26 @@ static void test_children_hold_their_parents(void **state)
 	assert_int_equal(gone, 3); /* the whole chain */
 	assert_int_equal(tv_inodes_count(&f->t), 1);
 	assert_int_equal(f->root->refs, 1);
+}
+
+static void look_for_parent(void *arg, struct tv_inode *inode)
+{
+	struct table *f = arg;
+	(void)inode;
+	assert_null(find(f, f->root, "d"));
+	gone++;
+}
+
+/* Parents that die with their child are not found while it is put away: the lock is not held then. */
+static void test_the_dead_are_not_found(void **state)
+{
+	struct table *f = *state;
+	f->t.gone = look_for_parent;
+	f->t.gone_arg = f;
+	struct tv_inode *d = add(f, f->root, "d", TV_DIR), *x = add(f, d, "x", TV_FILE);
+	tv_inode_put(&f->t, d);
+	tv_inode_put(&f->t, x);
+	assert_int_equal(gone, 2);
 }
 
 static void test_look_ups(void **state)
@@ -243,6 +263,9 @@ static void *churn(void *arg)
 		struct tv_inode *again = find(f, f->root, name);
 		tv_inode_put(&f->t, again);
 		tv_inode_forget(&f->t, inode, 1);
+		struct tv_inode *d = add(f, f->root, "d", TV_DIR), *x = add(f, d, name, TV_FILE);
+		tv_inode_put(&f->t, d);
+		tv_inode_put(&f->t, x);
 	}
 	return NULL;
 }
@@ -273,11 +296,17 @@ static void test_numbers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		inode_test(test_found_by_name), inode_test(test_children_hold_their_parents),
-		inode_test(test_look_ups),	inode_test(test_paths),
-		inode_test(test_many_names),	inode_test(test_known_by_the_disks_number),
-		inode_test(test_hand_over),	inode_test(test_tables_grow),
-		inode_test(test_threads),	cmocka_unit_test(test_numbers),
+		inode_test(test_found_by_name),
+		inode_test(test_children_hold_their_parents),
+		inode_test(test_the_dead_are_not_found),
+		inode_test(test_look_ups),
+		inode_test(test_paths),
+		inode_test(test_many_names),
+		inode_test(test_known_by_the_disks_number),
+		inode_test(test_hand_over),
+		inode_test(test_tables_grow),
+		inode_test(test_threads),
+		cmocka_unit_test(test_numbers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
