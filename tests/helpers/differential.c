@@ -9,7 +9,7 @@
  * checked to be exactly this: where the kernel reads frozen files by itself (passthrough), a descriptor
  * opened for reading before the file was first written keeps the frozen bytes.
  *
- * Environment: NO_PASSTHROUGH (so that this difference is none), NO_MMAP (no calls through mappings:
+ * Environment: NO_PASSTHROUGH (so that this difference is none), NO_TMPFILE, NO_MMAP (no calls through mappings:
  * what a mapping changed is lost with the daemon that was killed).
  *
  * Times that calls set lie before 2010 and are compared to the nanosecond; all others are "now" and must
@@ -542,7 +542,7 @@ static void do_tmpfile(void)
 {
 	struct slot *s = any_slot(false);
 	char path[PATH_SIZE], proc[64];
-	if (!s)
+	if (!s || getenv("NO_TMPFILE"))
 		return;
 	any_path(path);
 	note("tmpfile, linked to %s", path);

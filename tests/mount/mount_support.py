@@ -34,6 +34,7 @@ BIN = pathlib.Path(os.environ.get("TVFS_BIN", SOURCE / "build" / "bin"))
 # build/bin belongs to the preset dev; the others have their own bin folder beside their tests
 HELPERS = (BIN.parent / "dev" if BIN.parent.name == "build" else BIN.parent) / "tests"
 SANITIZER = os.environ.get("TVFS_SANITIZER", "")
+OLD_FUSE = "fuse314" in BIN.parts  # a preset: libfuse before 3.17 cannot pass O_TMPFILE on
 SLOW = 4 if SANITIZER else 1  # by how much a sanitizer stretches time limits
 WAYS = ["passthrough", "plain", "namespace", "fusermount"]
 

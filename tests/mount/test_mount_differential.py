@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from mount_support import SANITIZER, Foundation, View, wait_for
+from mount_support import OLD_FUSE, SANITIZER, Foundation, View, wait_for
 
 SEED = int(os.environ.get("TVFS_SEED") or random.SystemRandom().randrange(1, 10**9))
 FACTOR = float(os.environ.get("TVFS_STEPS") or (0.15 if SANITIZER else 1))
@@ -93,6 +93,8 @@ class Pair:
 
     def command(self, *words):
         env = dict(os.environ) if self.view.passthrough else os.environ | {"NO_PASSTHROUGH": "1"}
+        if OLD_FUSE:
+            env = env | {"NO_TMPFILE": "1"}
         return [str(self.tools / "helper-differential"), *map(str, words)], env
 
     def run(self, seed, steps):
