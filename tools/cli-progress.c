@@ -3,7 +3,8 @@
  *
  *	reading [#########...............]  38%  1,234/3,210 files  412/s  ETA 5s
  *
- * SIGINT asks the work to stop at its next step; a second one ends the program as usual.
+ * SIGINT asks the work to stop at its next step; a second one ends the program as usual. What was
+ * started with SIGINT ignored (a script's job in the background) goes on ignoring it.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -24,15 +25,29 @@ struct tv_cli_bar {
 	int64_t phase_start, drawn; /* boot time */
 	char phase[32];
 	bool enabled, visible;
+	struct sigaction before; /* what SIGINT did */
 };
 
-/* The one thing that a signal handler can reach. */
-static volatile sig_atomic_t interrupted;
-
+/* SA_RESETHAND is what counts: the kernel takes the handler away when the signal comes. That it is
+ * gone tells every thread of the interrupt, with no variable that a handler would have to reach,
+ * and lets the next one end the program. */
 static void on_interrupt(int number)
 {
 	(void)number;
-	interrupted = 1;
+}
+
+static void watch_interrupt(struct tv_cli_bar *b)
+{
+	struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
+	sigaction(SIGINT, NULL, &b->before);
+	if (b->before.sa_handler != SIG_IGN)
+		sigaction(SIGINT, &action, NULL);
+}
+
+static bool interrupted(void)
+{
+	struct sigaction now;
+	return sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == SIG_DFL;
 }
 
 static void put_number(char *out, size_t n, uint64_t v)
@@ -96,7 +111,7 @@ static void draw(struct tv_cli_bar *b, int64_t now, uint64_t done, uint64_t tota
 static int step(void *arg, const char *phase, uint64_t done, uint64_t total, const char *unit)
 {
 	struct tv_cli_bar *b = arg;
-	if (interrupted)
+	if (interrupted())
 		return -TV_E_INTERRUPTED;
 	if (!b->enabled)
 		return 0;
@@ -122,9 +137,7 @@ const struct tv_progress *tv_cli_progress(struct tv_cli *cli)
 		pthread_mutex_init(&b->lock, NULL);
 		b->enabled = cli->progress_bar && !cli->quiet;
 		cli->bar = b;
-		struct sigaction action = { .sa_handler = on_interrupt,
-					    .sa_flags = (int)SA_RESETHAND };
-		sigaction(SIGINT, &action, NULL);
+		watch_interrupt(b);
 	}
 	return &cli->bar->progress;
 }
@@ -146,6 +159,7 @@ void tv_cli_progress_free(struct tv_cli *cli)
 	if (!cli->bar)
 		return;
 	tv_cli_progress_clear(cli);
+	sigaction(SIGINT, &cli->bar->before, NULL);
 	pthread_mutex_destroy(&cli->bar->lock);
 	free(cli->bar);
 	cli->bar = NULL;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -213,16 +214,58 @@ static void progress_bar(void **state)
 	assert_string_equal(text + strlen(text) - 4, "\r\033[K");
 }
 
-/* The last test: the first interrupt is remembered for good. */
+static int one_step(const struct tv_progress *p)
+{
+	return tv_progress_step(p, "reading", 1, 2, "files");
+}
+
+/* The first is told at every step from then on, the second ends the program. */
 static void interrupt(void **state)
 {
 	(void)state;
+	pid_t child = fork();
+	if (child == 0) {
+		struct tv_cli cli = { .progress_bar = false };
+		signal(SIGINT, SIG_DFL);
+		const struct tv_progress *p = tv_cli_progress(&cli);
+		int before = one_step(p);
+		raise(SIGINT);
+		if (before != 0 || one_step(p) != -TV_E_INTERRUPTED ||
+		    one_step(p) != -TV_E_INTERRUPTED)
+			_exit(1);
+		raise(SIGINT);
+		_exit(2);
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
+}
+
+static void interrupt_of_the_next(void **state)
+{
+	(void)state;
+	signal(SIGINT, SIG_DFL);
+	for (int i = 0; i < 2; i++) {
+		struct tv_cli cli = { .progress_bar = false };
+		const struct tv_progress *p = tv_cli_progress(&cli);
+		assert_int_equal(one_step(p), 0);
+		raise(SIGINT);
+		assert_int_equal(one_step(p), -TV_E_INTERRUPTED);
+		tv_cli_progress_free(&cli);
+	}
+}
+
+/* A shell starts its background jobs so: ^C at the terminal is not meant for them. */
+static void interrupt_ignored(void **state)
+{
+	(void)state;
 	struct tv_cli cli = { .progress_bar = false };
+	signal(SIGINT, SIG_IGN);
 	const struct tv_progress *p = tv_cli_progress(&cli);
-	assert_int_equal(tv_progress_step(p, "reading", 1, 2, "files"), 0);
 	raise(SIGINT);
-	assert_int_equal(tv_progress_step(p, "reading", 1, 2, "files"), -TV_E_INTERRUPTED);
+	assert_int_equal(one_step(p), 0);
 	tv_cli_progress_free(&cli);
+	assert_ptr_equal(signal(SIGINT, SIG_DFL), SIG_IGN);
 }
 
 /* What the parser and the help rely on. */
@@ -259,6 +302,8 @@ int main(void)
 		cmocka_unit_test(table),
 		cmocka_unit_test(progress_bar),
 		cmocka_unit_test(interrupt),
+		cmocka_unit_test(interrupt_of_the_next),
+		cmocka_unit_test(interrupt_ignored),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
