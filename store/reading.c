@@ -51,7 +51,7 @@ int tv_reading_open(int dirfd, const char *name)
 
 int tv_reading_hash(int fd, struct tv_blob *out, struct tv_err *err)
 {
-	struct tv_hasher *hasher;
+	struct tv_hasher *hasher = NULL;
 	tv_autofree char *bytes = malloc(HASH_BYTES);
 	struct tv_blob blob = { .size = 0 };
 	if (!bytes)
@@ -142,7 +142,7 @@ static int read_once(struct pool *p, struct tv_scan_item *item, int dirfd, struc
 				      tv_reading_hash(fd, &blob, err);
 	if (res == 0)
 		res = tv_beneath_fstat(fd, &after);
-	if (res < 0)
+	if (res != 0)
 		return res;
 	if (!tv_seen_same(&before, &after) || (!refused && blob.size != after.size))
 		return 1;

@@ -233,7 +233,7 @@ static int state_file(int dirfd, const char *path, struct tv_seen *seen, struct 
 			res = tv_reading_hash(fd, &blob, err);
 		if (res == 0)
 			res = tv_beneath_fstat(fd, &after);
-		if (res < 0)
+		if (res != 0)
 			return tv_err_wrap(err, res, "'%s'", path);
 		if (!tv_seen_same(&before, &after) || blob.size != after.size)
 			continue;
