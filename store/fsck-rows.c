@@ -11,6 +11,7 @@
 #include "store/gc-mark.h"
 #include "store/lease.h"
 #include "store/ref.h"
+#include "store/runrec.h"
 #include "store/store-priv.h"
 #include "store/table-pass.h"
 #include "store/worktree-priv.h"
@@ -234,9 +235,9 @@ static int run_row(void *arg, struct tv_bytes key, struct tv_bytes value, struct
 	tv_autojson cJSON *doc = NULL;
 	struct tv_sha commit, foundation;
 	char id[256];
-	uint8_t index[32 + sizeof(id)];
+	uint8_t index[32 + TV_RUN_ID_MAX];
 	snprintf(id, sizeof(id), "%.*s", (int)(key.len < 255 ? key.len : 255), (const char *)key.data);
-	if (tv_json_parse(value.data, value.len, &doc, NULL) < 0)
+	if (key.len > TV_RUN_ID_MAX || tv_json_parse(value.data, value.len, &doc, NULL) < 0)
 		return tv_fsck_tellf(run, TV_DAMAGE, NULL, err, "the record of run '%s' is damaged", id);
 	const char *hex = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(doc, "commit"));
 	const char *root =
@@ -247,8 +248,8 @@ static int run_row(void *arg, struct tv_bytes key, struct tv_bytes value, struct
 	if (res < 0)
 		return res;
 	memcpy(index, foundation.b, 32);
-	memcpy(index + 32, id, strlen(id));
-	struct get g = { .table = TV_T_RUN_BY_FOUNDATION, .key = tv_bytes(index, 32 + strlen(id)) };
+	memcpy(index + 32, key.data, key.len);
+	struct get g = { .table = TV_T_RUN_BY_FOUNDATION, .key = tv_bytes(index, 32 + key.len) };
 	res = tv_kv_read(run->s->kv, get_body, &g, err);
 	if (res == 0)
 		res = tv_fsck_tellf(run, TV_DAMAGE, &commit, err,

@@ -236,17 +236,19 @@ static void run_malformed(struct sample *m)
 
 static void run_index_gone(struct sample *m)
 {
-	uint8_t key[37];
-	memcpy(key, m->root.sha.b, 32);
-	memcpy(key + 32, "run-1", 5);
-	change_row(m->l.f->store, TV_T_RUN_BY_FOUNDATION, key, 37, NULL, 0);
+	tv_autobuf struct tv_buf key = TV_BUF_INIT;
+	tv_buf_add(&key, m->root.sha.b, 32);
+	tv_buf_add_str(&key, "run-1");
+	change_row(m->l.f->store, TV_T_RUN_BY_FOUNDATION, key.data, key.len, NULL, 0);
 }
 
 static void run_index_extra(struct sample *m)
 {
-	uint8_t key[37] = { 1 };
-	memcpy(key + 32, "run-9", 5);
-	change_row(m->l.f->store, TV_T_RUN_BY_FOUNDATION, key, 37, "", 0);
+	const uint8_t elsewhere[32] = { 1 };
+	tv_autobuf struct tv_buf key = TV_BUF_INIT;
+	tv_buf_add(&key, elsewhere, sizeof(elsewhere));
+	tv_buf_add_str(&key, "run-9");
+	change_row(m->l.f->store, TV_T_RUN_BY_FOUNDATION, key.data, key.len, "", 0);
 }
 
 static void folder_malformed(struct sample *m)
