@@ -56,4 +56,20 @@ void tv_err_clear(struct tv_err *err);
 /* The program's exit code for a negative errno (table above; 1 for all others, 0 for 0). */
 int tv_err_exit_code(int code);
 
+/* clang-tidy looks at one file at a time: this tells it that what reports an error does not return
+ * 0, or it would follow every failed call as if it had succeeded. */
+#ifdef __clang_analyzer__
+#define TV_ERR_NEGATIVE(call)                                                                      \
+	(__extension__({                                                                           \
+		int tv_err_code = (call);                                                          \
+		if (tv_err_code >= 0)                                                              \
+			__builtin_unreachable();                                                   \
+		tv_err_code;                                                                       \
+	}))
+#define tv_err_set(...) TV_ERR_NEGATIVE(tv_err_set(__VA_ARGS__))
+#define tv_err_sys(...) TV_ERR_NEGATIVE(tv_err_sys(__VA_ARGS__))
+#define tv_err_wrap(...) TV_ERR_NEGATIVE(tv_err_wrap(__VA_ARGS__))
+#define tv_err_nomem(...) TV_ERR_NEGATIVE(tv_err_nomem(__VA_ARGS__))
+#endif
+
 #endif
