@@ -11,7 +11,7 @@ static void tell_note(void *arg, const char *text)
 
 int tv_cmd_prune(struct tv_cli *cli)
 {
-	struct tv_pruned n;
+	struct tv_pruned n = { .runs = 0 };
 	int r = tv_cli_open(cli);
 	if (r == 0)
 		r = tv_prune(cli->store, tell_note, cli, &n, &cli->err);

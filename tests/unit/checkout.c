@@ -2,6 +2,17 @@
 
 #include "store/checkout.h"
 
+/* Whether a name in the folder contains the word. */
+static bool holds_part(const char *folder, const char *word)
+{
+	tv_autoclosedir DIR *d = opendir(folder);
+	is(d);
+	for (const struct dirent *e; (e = readdir(d));)
+		if (strstr(e->d_name, word))
+			return true;
+	return false;
+}
+
 static void writes_the_whole_tree(void **state)
 {
 	struct live l;
@@ -70,8 +81,7 @@ static void fails_whole(void **state)
 	fails(-TV_E_DAMAGED, tv_checkout(l.f->store, &out.root, dest, NULL, &err));
 	is(strstr(err.text, "'z'"));
 	is(access(dest, F_OK) < 0);
-	snprintf(path, sizeof(path), "ls -A %s | grep -c tvfs-checkout", l.f->dir);
-	is(system(path) != 0);
+	is(!holds_part(l.f->dir, "tvfs-checkout"));
 	/* A blob of another length is not written out either. */
 	snprintf(path, sizeof(path), "%s/blobs/%s", l.f->folder, blob);
 	int fd = open(path, O_WRONLY | O_CREAT, 0400);

@@ -185,7 +185,7 @@ static void damaged_bytes(void **state)
 /* --- history --------------------------------------------------------------------------------- */
 
 struct log {
-	char text[256];
+	struct words words;
 	unsigned n;
 };
 
@@ -193,7 +193,7 @@ static int log_visit(void *arg, const struct tv_commit *c, struct tv_err *err)
 {
 	(void)err;
 	struct log *log = arg;
-	strcat(log->text, c->message);
+	add_word(&log->words, c->message);
 	log->n++;
 	return log->n == 10 ? 42 : 0;
 }
@@ -219,7 +219,7 @@ static void log_of_a_diamond(void **state)
 	struct tv_sha other = put_named(f, "x", NULL, NULL);
 	struct log log = { .n = 0 };
 	ok(tv_commit_log(f->store, &d, log_visit, &log, &err));
-	assert_string_equal(log.text, "dcba");
+	assert_string_equal(log.words.text, "d c b a ");
 	tv_autocommit struct tv_commit top = get(f, &d);
 	assert_int_equal(top.generation, 3);
 
@@ -268,7 +268,7 @@ static void shallow_history(void **state)
 	struct del del = { f, a, true };
 	ok(tv_kv_write(tv_store_kv(f->store), del_body, &del, &err));
 	ok(tv_commit_log(f->store, &d, log_visit, &log, &err));
-	assert_string_equal(log.text, "dcb");
+	assert_string_equal(log.words.text, "d c b ");
 	assert_string_equal(err.text, "");
 	/* without the mark it is damage */
 	del = (struct del){ f, b, false };

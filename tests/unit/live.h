@@ -19,7 +19,6 @@ static inline void live_open(struct live *l, struct fixture *f)
 {
 	struct tv_err err = TV_ERR_INIT;
 	l->f = f;
-	l->f = f;
 	snprintf(l->dir, sizeof(l->dir), "%s/live", f->dir);
 	mkdir(l->dir, 0755);
 	ok(tv_worktree_open(f->store, l->dir, &l->w, &err));

@@ -74,7 +74,7 @@ struct moves {
 	unsigned n;
 	int64_t last;
 	struct tv_ref_move newest;
-	char text[100];
+	struct words words;
 };
 
 static int move_visit(void *arg, const struct tv_ref_move *m, struct tv_err *err)
@@ -86,7 +86,7 @@ static int move_visit(void *arg, const struct tv_ref_move *m, struct tv_err *err
 	else
 		is(m->time_ns <= all->last);
 	all->last = m->time_ns;
-	strcat(all->text, m->had_old ? (m->has_new ? "M" : "D") : "C");
+	add_word(&all->words, m->had_old ? (m->has_new ? "moved" : "deleted") : "made");
 	is(strcmp(m->who, "ann") == 0 && (!m->has_new || strcmp(m->why, "why") == 0));
 	return 0;
 }
@@ -107,7 +107,7 @@ static void history(void **state)
 	fails(-ENOENT, tv_ref_delete(f->store, "x", "ann", &err));
 	ok(move(f, "x", TV_REF_DRAFT, NULL, &a, &err));
 	ok(tv_ref_history(f->store, "x", move_visit, &all, &err));
-	assert_string_equal(all.text, "CDMC");
+	assert_string_equal(all.words.text, "made deleted moved made ");
 	assert_true(tv_sha_eq(&all.newest.new_commit, &a));
 	all = (struct moves){ .n = 0 };
 	ok(tv_ref_history(f->store, "none", move_visit, &all, &err));
@@ -118,8 +118,7 @@ static void history(void **state)
 static int list_visit(void *arg, const struct tv_ref *r, struct tv_err *err)
 {
 	(void)err;
-	strcat(arg, r->name);
-	strcat(arg, " ");
+	add_word(arg, r->name);
 	return strcmp(r->name, "stop") == 0 ? 7 : 0;
 }
 
@@ -127,17 +126,17 @@ static void listing(void **state)
 {
 	struct fixture *f = *state;
 	struct tv_err err = TV_ERR_INIT;
-	char text[100] = "";
+	struct words seen = { "" };
 	struct tv_sha a = publish_one(f->store, NULL, "p", "1");
 	ok(move(f, "b/c", TV_REF_DRAFT, NULL, &a, &err));
 	ok(move(f, "b", TV_REF_TAG, NULL, &a, &err));
-	ok(tv_ref_each(f->store, list_visit, text, &err));
-	assert_string_equal(text, "b b/c main ");
-	text[0] = '\0';
+	ok(tv_ref_each(f->store, list_visit, &seen, &err));
+	assert_string_equal(seen.text, "b b/c main ");
+	seen = (struct words){ "" };
 	ok(move(f, "stop", TV_REF_TAG, NULL, &a, &err));
 	ok(move(f, "z", TV_REF_TAG, NULL, &a, &err));
-	assert_int_equal(tv_ref_each(f->store, list_visit, text, &err), 7);
-	assert_string_equal(text, "b b/c main stop ");
+	assert_int_equal(tv_ref_each(f->store, list_visit, &seen, &err), 7);
+	assert_string_equal(seen.text, "b b/c main stop ");
 }
 
 static int damage(struct tv_kv_txn *t, void *arg, struct tv_err *err)
@@ -150,10 +149,11 @@ static void damaged_row(void **state)
 	struct fixture *f = *state;
 	struct tv_err err = TV_ERR_INIT;
 	struct tv_ref ref;
-	char bytes[] = "abc", text[100] = "";
+	char bytes[] = "abc";
+	struct words seen = { "" };
 	ok(tv_kv_write(tv_store_kv(f->store), damage, bytes, &err));
 	fails(-TV_E_DAMAGED, tv_ref_get(f->store, "main", &ref, &err));
-	fails(-TV_E_DAMAGED, tv_ref_each(f->store, list_visit, text, &err));
+	fails(-TV_E_DAMAGED, tv_ref_each(f->store, list_visit, &seen, &err));
 }
 
 int main(void)

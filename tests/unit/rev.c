@@ -75,7 +75,8 @@ static void grammar(void **state)
 	expect(f, &h, text, 1);
 	snprintf(text, sizeof(text), "%.20s~", h.text[2]);
 	expect(f, &h, text, 1);
-	for (char *p = strcpy(text, h.text[1]); *p; p++)
+	snprintf(text, sizeof(text), "%s", h.text[1]);
+	for (char *p = text; *p; p++)
 		*p = *p >= 'a' ? (char)(*p - 32) : *p;
 	expect(f, &h, text, 1);
 

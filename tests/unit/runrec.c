@@ -125,8 +125,7 @@ static void update(void **state)
 static int add_id(void *arg, const char *id, struct tv_err *err)
 {
 	(void)err;
-	strcat(arg, id);
-	strcat(arg, " ");
+	add_word(arg, id);
 	return strcmp(id, "stop") == 0 ? 5 : 0;
 }
 
@@ -140,27 +139,27 @@ static void listing_and_forgetting(void **state)
 	struct fixture *f = *state;
 	struct tv_err err = TV_ERR_INIT;
 	struct base b = make_base(f), other = b;
-	char text[100] = "";
+	struct words seen = { "" };
 	other.foundation.b[31] ^= 1; /* the next in the index */
 	ok(create(f, &b, "a", NULL, NULL, &err));
 	ok(create(f, &b, "a/w-1", NULL, NULL, &err));
 	ok(create(f, &other, "b", NULL, NULL, &err));
 	ok(create(f, &b, "c", NULL, NULL, &err));
-	ok(tv_run_each(f->store, add_doc, text, &err));
-	assert_string_equal(text, "a a/w-1 b c ");
-	text[0] = '\0';
-	ok(tv_run_each_of(f->store, &b.foundation, add_id, text, &err));
-	assert_string_equal(text, "a a/w-1 c ");
+	ok(tv_run_each(f->store, add_doc, &seen, &err));
+	assert_string_equal(seen.text, "a a/w-1 b c ");
+	seen = (struct words){ "" };
+	ok(tv_run_each_of(f->store, &b.foundation, add_id, &seen, &err));
+	assert_string_equal(seen.text, "a a/w-1 c ");
 	ok(tv_run_forget(f->store, "a", &err));
 	fails(-ENOENT, tv_run_forget(f->store, "a", &err));
-	text[0] = '\0';
-	ok(tv_run_each_of(f->store, &b.foundation, add_id, text, &err));
-	assert_string_equal(text, "a/w-1 c ");
+	seen = (struct words){ "" };
+	ok(tv_run_each_of(f->store, &b.foundation, add_id, &seen, &err));
+	assert_string_equal(seen.text, "a/w-1 c ");
 	ok(create(f, &b, "stop", NULL, NULL, &err));
 	ok(create(f, &b, "z", NULL, NULL, &err));
-	text[0] = '\0';
-	assert_int_equal(tv_run_each(f->store, add_doc, text, &err), 5);
-	assert_string_equal(text, "a/w-1 b c stop ");
+	seen = (struct words){ "" };
+	assert_int_equal(tv_run_each(f->store, add_doc, &seen, &err), 5);
+	assert_string_equal(seen.text, "a/w-1 b c stop ");
 }
 
 static int create_child(void *arg)
@@ -203,12 +202,13 @@ static void damaged_records(void **state)
 {
 	struct fixture *f = *state;
 	struct tv_err err = TV_ERR_INIT;
-	char bad[][16] = { "", "[]", "{\"run_id\":", "nonsense" }, text[100] = "";
+	char bad[][16] = { "", "[]", "{\"run_id\":", "nonsense" };
+	struct words seen = { "" };
 	for (size_t i = 0; i < TV_ARRAY_LEN(bad); i++) {
 		cJSON *doc = NULL;
 		ok(tv_kv_write(tv_store_kv(f->store), damage, bad[i], &err));
 		fails(-TV_E_DAMAGED, tv_run_get(f->store, "r1", &doc, &err));
-		fails(-TV_E_DAMAGED, tv_run_each(f->store, add_doc, text, &err));
+		fails(-TV_E_DAMAGED, tv_run_each(f->store, add_doc, &seen, &err));
 		assert_null(doc);
 	}
 }
