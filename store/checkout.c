@@ -128,11 +128,13 @@ static int put_visit(void *arg, const char *path, const struct tv_entry *e, stru
 
 /* A folder's mode may forbid entering it, so each is set only when those below it are: the walk
  * collects them, and they are set backwards. */
+struct dir {
+	char *path;
+	struct tv_entry e;
+};
+
 struct dirs {
-	struct dir {
-		char *path;
-		struct tv_entry e;
-	} *list;
+	struct dir *list;
 	size_t len, cap;
 };
 

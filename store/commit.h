@@ -21,7 +21,7 @@ struct tv_commit {
 	char *meta;		  /* owned: a JSON object, "{}" when nothing is known */
 };
 
-#define TV_COMMIT_INIT { .author = NULL }
+#define TV_COMMIT_INIT ((struct tv_commit){ .author = NULL })
 
 void tv_commit_free(struct tv_commit *c); /* releases what it owns; not c itself */
 #define tv_autocommit __attribute__((cleanup(tv_commit_free)))

@@ -19,9 +19,11 @@ struct tv_diff_item {
 	const struct tv_entry *before, *after; /* NULL where there is none */
 };
 
-#define TV_DIFF_TOUCHED 1 /* report TV_TOUCHED too */
-#define TV_DIFF_DIRS 2	  /* report directories themselves; without it only files and symlinks,
-			   * and empty directories that come or go */
+/* Report TV_TOUCHED too. */
+#define TV_DIFF_TOUCHED 1
+/* Report directories themselves; without it only files and symlinks, and empty directories that come
+ * or go. */
+#define TV_DIFF_DIRS 2
 
 /* Calls visit for each difference, in the order of tv_tree_walk. When a directory is added or
  * removed, everything below it is reported. A directory that both sides have is never TV_CHANGED:

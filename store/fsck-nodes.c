@@ -186,13 +186,15 @@ static int verify(struct tv_fsck_run *run, const struct tv_addr *addr, uint64_t 
 	return tv_fsck_add_bad(run, addr, err, "%s", why.text);
 }
 
+struct tv_blob_check {
+	struct tv_addr addr;
+	struct tv_blob_row row;
+};
+
 /* Rows are collected a chunk at a time and their files looked at outside of any transaction. */
 struct blob_chunk {
 	struct tv_fsck_run *run;
-	struct tv_blob_check {
-		struct tv_addr addr;
-		struct tv_blob_row row;
-	} *list;
+	struct tv_blob_check *list;
 	size_t len, cap;
 };
 

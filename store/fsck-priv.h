@@ -32,6 +32,11 @@ struct tv_fsck_commit {
 	uint64_t sequence, generation;
 };
 
+struct tv_fsck_node {
+	struct tv_ref_entry self;
+	unsigned level;
+};
+
 struct tv_fsck_run {
 	struct tv_store *s;
 	const struct tv_fsck *how;
@@ -39,10 +44,7 @@ struct tv_fsck_run {
 
 	/* Nodes that decode: address -> place in `nodes`. */
 	struct tv_map16 node_at;
-	struct tv_fsck_node {
-		struct tv_ref_entry self;
-		unsigned level;
-	} *nodes;
+	struct tv_fsck_node *nodes;
 	size_t n_nodes, cap_nodes;
 
 	struct tv_map16 bad_at; /* address -> place in `bad` */
@@ -70,8 +72,8 @@ int tv_fsck_add_bad(struct tv_fsck_run *run, const struct tv_addr *addr, struct 
 
 const struct tv_fsck_commit *tv_fsck_find_commit(const struct tv_fsck_run *run,
 						 const struct tv_sha *id);
-/* What a node says of itself: 1; 0 when there is none that decodes; -ENOMEM. One that was not there when
- * nodes were listed, since its commit came later, is read now. */
+/* What a node says of itself: 1; 0 when there is none that decodes; -ENOMEM. One that was not there
+ * when nodes were listed, since its commit came later, is read now. */
 int tv_fsck_find_node(struct tv_fsck_run *run, const struct tv_addr *addr,
 		      struct tv_fsck_node *out, struct tv_err *err);
 
@@ -88,6 +90,6 @@ int tv_fsck_blobs(struct tv_fsck_run *run, struct tv_err *err);	  /* rows, files
 int tv_fsck_commits(struct tv_fsck_run *run, struct tv_err *err); /* and their index rows */
 int tv_fsck_users(struct tv_fsck_run *run, struct tv_err *err);	  /* refs, leases, runs, folders */
 int tv_fsck_paths(struct tv_fsck_run *run, struct tv_err *err);	  /* the path index */
-int tv_fsck_hits(struct tv_fsck_run *run, struct tv_err *err);	  /* tells what `bad` is needed for */
+int tv_fsck_hits(struct tv_fsck_run *run, struct tv_err *err);	  /* what needs the bad */
 
 #endif

@@ -163,9 +163,11 @@ static int leftovers(struct tv_fsck_run *run, struct tv_err *err)
 	return res < 0 ? res : tv_temps_each(run->s, temp_visit, run, err);
 }
 
+typedef int part_fn(struct tv_fsck_run *run, struct tv_err *err);
+
 static int check_all(struct tv_fsck_run *run, struct tv_err *err)
 {
-	static int (*const parts[])(struct tv_fsck_run *run, struct tv_err *err) = {
+	static part_fn *const parts[] = {
 		tv_fsck_nodes, tv_fsck_blobs, tv_fsck_commits, tv_fsck_users,
 		tv_fsck_paths, tv_fsck_hits,  leftovers,
 	};

@@ -23,7 +23,7 @@ struct tv_gc_marks {
 	const struct tv_progress *progress;
 };
 
-#define TV_GC_MARKS_INIT { .sequence = 0 }
+#define TV_GC_MARKS_INIT ((struct tv_gc_marks){ .sequence = 0 })
 void tv_gc_marks_free(struct tv_gc_marks *m);
 
 /* Marks from all roots as they are now; after the first time also from each commit published since,

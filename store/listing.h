@@ -9,7 +9,7 @@
 #include "store/base/err.h"
 
 struct tv_listing_name {
-	uint64_t key; /* the first bytes that tell names apart, big-endian: what most compares need */
+	uint64_t key; /* the first bytes that tell names apart, big-endian; most need no more */
 	uint32_t at;  /* in text, NUL-terminated */
 	uint32_t len;
 };
@@ -20,7 +20,7 @@ struct tv_listing {
 	size_t len, cap, text_len, text_cap;
 };
 
-#define TV_LISTING_INIT { .text = NULL }
+#define TV_LISTING_INIT ((struct tv_listing){ .text = NULL })
 
 /* Reads a folder anew ("." and ".." left out); memory is used again. */
 int tv_listing_read(struct tv_listing *l, int dirfd, struct tv_err *err);

@@ -98,8 +98,9 @@ const struct tv_ref_entry *tv_node_self(const struct tv_node *node);
 
 /* Name of entry i (level 0), or last name below reference i. Not NUL-terminated. */
 const char *tv_node_name(const struct tv_node *node, uint32_t i, size_t *n);
-void tv_node_entry(const struct tv_node *node, uint32_t i, struct tv_entry *out);   /* level 0 */
-void tv_node_child(const struct tv_node *node, uint32_t i, struct tv_ref_entry *out); /* level > 0 */
+/* Entry i (level 0) / reference i (level > 0). */
+void tv_node_entry(const struct tv_node *node, uint32_t i, struct tv_entry *out);
+void tv_node_child(const struct tv_node *node, uint32_t i, struct tv_ref_entry *out);
 
 /* Index of the first name >= the given one; tv_node_len() when there is none. */
 uint32_t tv_node_search(const struct tv_node *node, const char *name, size_t n);

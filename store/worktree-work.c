@@ -83,8 +83,17 @@ static int repair_add(struct repair *r, const char *path, const struct tv_entry 
 	return 0;
 }
 
-/* A directory counts as brought when one is there: what lies below is compared for itself. One that
- * was removed counts when it has gone. */
+/* Whether the folder has what a change brings. A directory counts when one is there: what lies below
+ * is compared for itself. What was removed counts when nothing is there. */
+static bool brought(const struct tv_entry *now, const struct tv_entry *after)
+{
+	if (!after)
+		return !now->kind;
+	if (after->kind == TV_DIR)
+		return now->kind == TV_DIR;
+	return now->kind && tv_entry_same_content(now, after);
+}
+
 static int repair_visit(void *arg, const struct tv_diff_item *item, struct tv_err *err)
 {
 	struct repair *r = arg;
@@ -94,11 +103,7 @@ static int repair_visit(void *arg, const struct tv_diff_item *item, struct tv_er
 	if (res < 0)
 		return res;
 	tv_autofree char *target = (char *)now.target;
-	bool brought = !item->after ? !now.kind :
-		       item->after->kind == TV_DIR ?
-				      now.kind == TV_DIR :
-				      now.kind && tv_entry_same_content(&now, item->after);
-	return brought ? repair_add(r, item->path, item->after, err) : 0;
+	return brought(&now, item->after) ? repair_add(r, item->path, item->after, err) : 0;
 }
 
 static int repair_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)

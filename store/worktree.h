@@ -56,20 +56,25 @@ struct tv_import {
 	const struct tv_progress *progress;
 };
 
-/* Imports and publishes. An import without any change returns unchanged = true and makes no commit.
- * -TV_E_CONFLICT; -TV_E_GATE for files refused (refused is filled, nothing is published);
- * -EINVAL special files, reserved names, mount points; -ENOENT a path that is neither in the folder nor
- * in its base; -EBUSY a file kept changing while it was read. Folder times alone are no change: they
- * ride along with the next one. */
+struct tv_refused_file {
+	char *path, *reason;
+};
+
 struct tv_refused {
-	struct tv_refused_file {
-		char *path, *reason;
-	} *files;
+	struct tv_refused_file *files;
 	size_t len;
 };
+
 int tv_refused_add(struct tv_refused *r, const char *path, const char *reason, struct tv_err *err);
 void tv_refused_free(struct tv_refused *r);
-/* At most one sync of a folder runs at a time, and no import beside it: both wait up to 30 s for the
+
+/* Imports and publishes. An import without any change returns unchanged = true and makes no commit.
+ * -TV_E_CONFLICT; -TV_E_GATE for files refused (refused is filled, nothing is published);
+ * -EINVAL special files, reserved names, mount points; -ENOENT a path that is neither in the folder
+ * nor in its base; -EBUSY a file kept changing while it was read. Folder times alone are no change:
+ * they ride along with the next one.
+ *
+ * At most one sync of a folder runs at a time, and no import beside it: both wait up to 30 s for the
  * other, then -TV_E_LOCKED. Any number of imports may run side by side. */
 int tv_worktree_import(struct tv_store *s, struct tv_worktree *w, const struct tv_import *how,
 		       struct tv_published *out, struct tv_conflicts *conflicts,

@@ -55,12 +55,12 @@ static bool is_foreign(const char *word)
 		"group",  "defaults", "exec", "noexec",	 "suid",   "nosuid",   "dev",	   "nodev",
 		"async",  "sync",   "atime",  "noatime", "relatime", "norelatime", "strictatime",
 		"diratime", "nodiratime", "lazytime", "nolazytime", "silent", "loud", "remount",
-		"default_permissions",
 	};
 	for (size_t i = 0; i < TV_ARRAY_LEN(words); i++)
 		if (strcmp(word, words[i]) == 0)
 			return true;
-	return strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 ||
+	return strcmp(word, "default_permissions") == 0 || strncmp(word, "x-", 2) == 0 ||
+	       strncmp(word, "X-", 2) == 0 ||
 	       strncmp(word, "comment=", 8) == 0 || strncmp(word, "uhelper=", 8) == 0 ||
 	       strncmp(word, "helper=", 7) == 0 || strncmp(word, "user=", 5) == 0 ||
 	       strncmp(word, "fsname=", 7) == 0 || strncmp(word, "subtype=", 8) == 0;
@@ -106,11 +106,12 @@ static int take_words(struct tv_cli *cli, struct helper *h, char *words)
 /* The words as getopt wants them, with a name in front. Options may stand before and behind. */
 static int read_helper(struct tv_cli *cli, struct helper *h)
 {
+	char name[] = "mount.fuse.tvfs";
 	tv_autofree char **argv = calloc((size_t)cli->n_args + 2, sizeof(*argv));
 	int r = argv ? 0 : tv_err_nomem(&cli->err), c;
 	if (r < 0)
 		return r;
-	argv[0] = (char *)(uintptr_t)"mount.fuse.tvfs";
+	argv[0] = name;
 	memcpy(argv + 1, cli->args, (size_t)cli->n_args * sizeof(*argv));
 	optind = 0;
 	while (r == 0 && (c = getopt(cli->n_args + 1, argv, "sfnvt:N:o:")) != -1) {

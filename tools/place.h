@@ -11,10 +11,7 @@ struct tv_place {
 	struct tv_node *node; /* keeps entry.target alive; or NULL */
 };
 
-#define TV_PLACE_INIT                                                                              \
-	{                                                                                          \
-		.path = NULL                                                                       \
-	}
+#define TV_PLACE_INIT ((struct tv_place){ .path = NULL })
 
 /* Resolves text (NULL: the settings' ref). -ENOENT when the path is not there. */
 int tv_place_find(struct tv_cli *cli, const char *text, struct tv_place *out);

@@ -32,7 +32,7 @@ struct tv_err {
 	char text[TV_ERR_TEXT]; /* one line, no final full stop, no newline */
 };
 
-#define TV_ERR_INIT { 0, "" }
+#define TV_ERR_INIT ((struct tv_err){ 0, "" })
 
 /* Sets code (given negative) and message; returns code. err may be NULL. */
 int tv_err_set(struct tv_err *err, int code, const char *fmt, ...)

@@ -21,7 +21,7 @@ struct tv_map16_slot {
 	bool used;
 };
 
-#define TV_MAP16_INIT { NULL, 0, 0 }
+#define TV_MAP16_INIT ((struct tv_map16){ NULL, 0, 0 })
 
 void tv_map16_free(struct tv_map16 *m);
 

@@ -123,8 +123,10 @@ static void names_in_byte_order(void **state)
 	struct tv_listing l = TV_LISTING_INIT;
 	char path[400];
 	/* Equal in their first bytes, prefixes of each other, bytes above 127, long ones. */
-	static const char *const odd[] = { "a", "ab", "a-", "a\xff", "a\x7f", "prefix-aaaaaaaaaaaaaa",
-					   "prefix-aaaaaaaaaaaaab", "prefix-aaaaaaaaaaaaa", "Z", "z" };
+	static const char *const odd[] = {
+		"a", "ab", "a-", "a\xff", "a\x7f", "prefix-aaaaaaaaaaaaaa", "prefix-aaaaaaaaaaaaab",
+		"prefix-aaaaaaaaaaaaa", "Z", "z",
+	};
 	tv_autoclose int fd = open(f->dir, O_RDONLY | O_DIRECTORY);
 	is(fd >= 0);
 	for (size_t i = 0; i < TV_ARRAY_LEN(odd); i++) {

@@ -17,11 +17,12 @@
 /* In the child: nothing inherited but the socket and the log, no signal blocked or ignored. */
 static _Noreturn void become_daemon(const char *label, int sock, int log)
 {
-	char *const argv[] = { (char *)(uintptr_t)"tvfs", (char *)(uintptr_t)"serve",
-			       (char *)(uintptr_t)label, NULL };
+	char name[] = "tvfs", verb[] = "serve";
+	char *const argv[] = { name, verb, (char *)(uintptr_t)label, NULL };
 	sigset_t none;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int high_sock = fcntl(sock, F_DUPFD_CLOEXEC, 10), high_log = fcntl(log, F_DUPFD_CLOEXEC, 10);
+	int high_sock = fcntl(sock, F_DUPFD_CLOEXEC, 10);
+	int high_log = fcntl(log, F_DUPFD_CLOEXEC, 10);
 	if (null < 0 || high_sock < 0 || high_log < 0)
 		_exit(125);
 	setsid();

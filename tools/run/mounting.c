@@ -82,7 +82,8 @@ static int check_mountpoint(struct way *w, struct tv_err *err)
 /* The run whose overlay the mount shows. */
 static int plan_run(struct way *w, struct tv_err *err)
 {
-	char *argv[] = { (char *)(uintptr_t)"tvfs", (char *)(uintptr_t)"mount", w->mountpoint, NULL };
+	char name[] = "tvfs", verb[] = "mount";
+	char *argv[] = { name, verb, w->mountpoint, NULL };
 	struct tv_request request = { .run_id = w->m->run_id,
 				      .keep_open = true,
 				      .network = 1,

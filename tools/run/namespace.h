@@ -18,7 +18,7 @@
 struct tv_namespaces {
 	int user, mount, net;
 };
-#define TV_NAMESPACES_NONE { -1, -1, -1 }
+#define TV_NAMESPACES_NONE ((struct tv_namespaces){ -1, -1, -1 })
 void tv_namespaces_close(struct tv_namespaces *n);
 
 /* Moves this (single-threaded) process into new namespaces. *user_made tells whether a user namespace

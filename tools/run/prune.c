@@ -143,7 +143,8 @@ static int fail_lost(struct pruning *p, struct tv_err *err)
 {
 	const cJSON *one;
 	cJSON_ArrayForEach(one, p->lost) {
-		const char *id = tv_record_text(one, "id"), *run_dir = tv_record_text(one, "run_dir");
+		const char *id = tv_record_text(one, "id");
+		const char *run_dir = tv_record_text(one, "run_dir");
 		struct stat st;
 		struct tv_err why = TV_ERR_INIT;
 		bool changed = false;

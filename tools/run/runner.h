@@ -12,7 +12,7 @@ struct tv_runner {
 	int sock;	 /* to the supervisor */
 	sigset_t mask;	 /* the command's signal mask */
 	pid_t front;	 /* our parent: with it dies the command */
-	const struct tv_namespaces *join; /* namespaces of a live run to enter; NULL: make new ones */
+	const struct tv_namespaces *join; /* of a live run, to enter; NULL: make new ones */
 };
 
 /*

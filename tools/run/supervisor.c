@@ -380,7 +380,8 @@ static int detach(struct tv_supervisor *s, struct tv_err *err)
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return tv_err_sys(err, -errno, "cannot open /dev/null");
-	int front = fcntl(s->front, F_DUPFD_CLOEXEC, 10), runner = fcntl(s->runner, F_DUPFD_CLOEXEC, 10);
+	int front = fcntl(s->front, F_DUPFD_CLOEXEC, 10);
+	int runner = fcntl(s->runner, F_DUPFD_CLOEXEC, 10);
 	if (front < 0 || runner < 0)
 		return tv_err_sys(err, -errno, "cannot set the supervisor up");
 	for (int fd = 0; fd <= 2; fd++)

@@ -22,7 +22,7 @@ struct tv_wire_message {
 	unsigned n_fds;
 };
 
-#define TV_WIRE_INIT { .doc = NULL }
+#define TV_WIRE_INIT ((struct tv_wire_message){ .doc = NULL })
 
 /* A connected pair of sockets, both close-on-exec. */
 int tv_wire_pair(int pair[2], struct tv_err *err);
