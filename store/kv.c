@@ -69,9 +69,15 @@ struct tv_kv_cursor {
 };
 
 /*
- * The one mutable global of store/. LMDB's locks belong to the process: closing a second handle of
- * the same files would drop the first one's locks unseen, and other processes would take its
+ * The one mutable global of the program. LMDB's locks belong to the process: closing a second handle
+ * of the same files would drop the first one's locks unseen, and other processes would take its
  * readers for dead. So there is at most one environment a folder and process.
+ *
+ * Only the process's own memory can tell it. A lock file cannot: a lock of an open file (OFD) says
+ * that somebody has the folder open, not that it is this process, and a pid to go with it means
+ * nothing across PID namespaces and forks. /proc/self tells of the files, but not which environment
+ * to share. To leave it to callers would make two tv_store_open() in one process, which nothing
+ * shows, a way to damage the store.
  */
 static struct {
 	pthread_mutex_t lock;
