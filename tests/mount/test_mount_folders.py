@@ -10,7 +10,7 @@ import tarfile
 
 import pytest
 
-from mount_support import HELPERS, LIBC, SLOW, Child, Foundation, View, fails, run_tool
+from mount_support import HELPERS, LIBC, SLOW, Child, Foundation, View, fails, run_tool, wait_for
 
 LIBC.opendir.restype = LIBC.readdir.restype = ctypes.c_void_p
 LIBC.opendir.argtypes = [ctypes.c_char_p]
@@ -167,12 +167,12 @@ def test_memory_returns_when_the_kernel_forgets(huge, base, tools):
     try:
         view.do(lambda: sum(1 for e in os.scandir(view.path) if e.stat().st_size), timeout=120)
         assert view.stats()["inodes"] > 90000
-        for _ in range(20):
+
+        def dropped():
             with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as f:
                 f.write("2")
-            if view.stats()["inodes"] < 5000:
-                break
-        assert view.stats()["inodes"] < 5000
+            return view.stats()["inodes"] < 5000
+        wait_for(dropped, seconds=30, what="the inodes to be given back")
         assert view.do(lambda: len(os.listdir(view.path)), timeout=60 * SLOW) == 100000
     finally:
         view.close()
