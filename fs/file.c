@@ -140,10 +140,8 @@ static int count_in(struct tv_view *v, struct tv_file *f, const struct tv_caller
 	struct tv_open *o = tv_open_get(inode);
 	if (!o) {
 		r = -ENOMEM;
-	} else if (f->fd < 0 && !o->passed) {
-		r = -EAGAIN; /* the last reader went, and the backing with it */
-	} else if (o->passed && o->backing_frozen && writes) { // NOLINT(bugprone-branch-clone)
-		r = -EAGAIN;
+	} else if (o->passed ? o->backing_frozen && writes : f->fd < 0) {
+		r = -EAGAIN; /* readers of the blob came; or the last one went, and the backing with it */
 	} else if (o->passed) {
 		f->backing_id = o->backing_id;
 	} else if (writes && f->frozen) {

@@ -184,6 +184,7 @@ static int start(struct tv_view *v, struct tv_folder *l)
 	}
 	if (r == 0 && l->dir == v->volume[TV_VOL_LAKEHOUSE])
 		r = take_routes(v, l);
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an open listing has its folder */
 	if (r == 0 && (l->dir->state & TV_INODE_FROZEN) && !tv_inode_nameless(l->dir)) {
 		r = tv_dir_cursor_open(&l->cursor, v->nodes, &l->dir->addr, NULL);
 		l->cursor_open = r == 0;
@@ -262,7 +263,9 @@ static int emit_frozen(struct tv_view *v, struct tv_folder *l, const char *name,
 		e->found = NULL;
 		e->st = (struct stat){ .st_ino = tv_ino_frozen(l->dir->ino, name, n),
 				       .st_mode = types[entry->kind] };
-		return emit(arg, e) != 0;
+		int full = emit(arg, e) != 0;
+		e->name = NULL; /* it was text */
+		return full;
 	}
 	int r = tv_spot_at(v, l->dir, text, &spot);
 	if (r == 0)
@@ -275,9 +278,12 @@ static int emit_frozen(struct tv_view *v, struct tv_folder *l, const char *name,
 		r = tv_inode_stat(v, inode, &st);
 	if (r < 0) {
 		tv_inode_put(&v->inodes, inode);
+		e->name = NULL;
 		return r == -ENOENT ? 0 : r;
 	}
-	return emit_found(v, &spot, inode, &st, e, emit, arg);
+	r = emit_found(v, &spot, inode, &st, e, emit, arg);
+	e->name = NULL;
+	return r;
 }
 
 static int emit_dots(struct tv_view *v, struct tv_folder *l, off_t at, struct tv_listed *e,

@@ -131,7 +131,7 @@ static int bind_route(struct tv_view *v, struct tv_routed *route, struct tv_err 
 			r = tv_spot_inode(v, &spot, &next, NULL);
 		if (r == 0 && next->kind != TV_DIR)
 			r = -ENOTDIR;
-		if (r < 0)
+		if (r < 0 || !next)
 			return tv_err_sys(err, r, "route '%s': folder '%s' of the data folder",
 					  route->lakehouse_name, route->folder);
 		/* These references are never given back: the folders stay for as long as the view. */

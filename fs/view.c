@@ -400,6 +400,7 @@ int tv_frozen_child(struct tv_view *v, const struct tv_spot *spot, const struct 
 		    struct tv_inode **out)
 {
 	struct tv_inode proto = {
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the entry came from there */
 		.ino = tv_ino_frozen(spot->lower->ino, spot->lower_name, spot->lower_n),
 		.volume = spot->dir->volume,
 		.kind = (uint8_t)e->kind,

@@ -320,9 +320,10 @@ static void compare_lists(const char *path, bool deep)
 	int n[SIDES];
 	if (!BOTH("list", n[side] = list(roots[side], path, &names[side])))
 		return;
-	for (int side = A; side < SIDES && n[A]; side++)
-		qsort(names[side], (size_t)n[side], sizeof(char *), by_name);
-	for (int i = 0; i < n[A]; i++) {
+	for (int side = A; side < SIDES; side++)
+		if (names[side])
+			qsort(names[side], (size_t)n[side], sizeof(char *), by_name);
+	for (int i = 0; i < n[A] && names[A] && names[B]; i++) {
 		const char *a = names[A][i], *b = names[B][i];
 		if (strcmp(a, b) != 0 || strcmp(a + strlen(a) + 1, b + strlen(b) + 1) != 0)
 			differ("%s: lists '%s' (type %s) and '%s' (type %s)", path, a,
