@@ -279,13 +279,10 @@ static int take(struct walk *w, int dirfd, const char *folder, const char *name,
 }
 
 /* A name that only the tree has. */
-static int take_gone(struct walk *w, const char *folder, const char *name, size_t n,
+static int take_gone(struct walk *w, const char *folder, const char *name,
 		     const struct tv_entry *base, struct tv_err *err)
 {
-	char text[TV_NAME_MAX + 1];
-	memcpy(text, name, n);
-	text[n] = 0;
-	char *path = tv_path_join(folder, text);
+	char *path = tv_path_join(folder, name);
 	if (!path)
 		return tv_err_nomem(err);
 	if (tv_scan_ignored(w->scan->ignore, w->scan->n_ignore, path)) {
@@ -329,6 +326,24 @@ static int match_row(struct walk *w, const char *folder, const char *name, size_
 	return 0;
 }
 
+/* A name that the tree has and the listing has not. Only a stat tells that it has gone: while others
+ * rename files over each other a listing may miss names that are there all the time (Btrfs leaves
+ * out what was renamed since the folder was opened). */
+static int take_unlisted(struct walk *w, int dirfd, const char *folder, const char *name, size_t n,
+			 const struct tv_entry *base, struct tv_err *err)
+{
+	char text[TV_NAME_MAX + 1];
+	struct tv_seen seen;
+	struct tv_bytes row;
+	memcpy(text, name, n);
+	text[n] = 0;
+	if (tv_beneath_stat(dirfd, text, w->dev, &seen) == -ENOENT)
+		return take_gone(w, folder, text, base, err);
+	int have_row = match_row(w, folder, text, n, &row, err);
+	int res = have_row < 0 ? have_row : take(w, dirfd, folder, text, n, base, row, err);
+	return res == 0 && have_row ? tv_cache_reader_next(&w->rows, err) : res;
+}
+
 /* One name of the folder: first what the tree has before it, then it. name NULL: the end. */
 static int join_name(struct walk *w, int dirfd, const char *folder, const char *name, size_t n,
 		     struct tv_dir_cursor *base, struct tv_err *err)
@@ -343,7 +358,7 @@ static int join_name(struct walk *w, int dirfd, const char *folder, const char *
 		c = name ? name_cmp(base_name, base_len, name, n) : -1;
 		if (c >= 0)
 			break;
-		res = take_gone(w, folder, base_name, base_len, &e, err);
+		res = take_unlisted(w, dirfd, folder, base_name, base_len, &e, err);
 		if (res == 0)
 			res = tv_dir_cursor_next(base, err);
 		if (res < 0)
