@@ -29,6 +29,7 @@ struct import {
 	struct tv_edit *edits, *times; /* owned; `times`: only folder times */
 	size_t n_edits, n_times;
 	struct tv_entry ours;
+	bool on_base; /* "ours" is published as it is: its nodes may be the base's alone */
 };
 
 int tv_scan_edits(const struct tv_scan *scan, bool soft, struct tv_edit **out, size_t *n,
@@ -213,6 +214,9 @@ static int also(void *arg, struct tv_kv_txn *t, const struct tv_commit *c, struc
 		return tv_err_set(err, -EAGAIN, "a sync began meanwhile");
 	if (res == 0 && work->raw.len)
 		return tv_err_set(err, -EAGAIN, "the record of the live folder went away");
+	if (!same && im->on_base)
+		/* The old base was gc's from then on: what is published may lack its nodes. */
+		return tv_err_set(err, -EAGAIN, "the base of the live folder moved meanwhile");
 	res = move_base(im, t, c, &row, same, err);
 	if (res < 0)
 		return res;
@@ -232,6 +236,7 @@ static int merge_with_ref(struct import *im, struct tv_commit *theirs, struct tv
 	int res = tv_ref_get(im->work.s, im->how->ref, &ref, &why);
 	if (res == -ENOENT) {
 		*out = im->ours;
+		im->on_base = im->work.row.has_base;
 		return 0;
 	}
 	if (res < 0)

@@ -349,6 +349,62 @@ static void beside_importing_processes(void **state)
 	fsck_is_clean(f->store);
 }
 
+/* --- others, while a new ref is made --- */
+
+struct others {
+	struct live *l;
+	bool done;
+};
+
+/* Another import of the folder moves its base, and gc takes what only the old one needed. */
+static int move_base(void *arg, const struct tv_node_source *nodes, const struct tv_entry *merged,
+		     struct tv_err *err)
+{
+	struct others *o = arg;
+	struct live other;
+	(void)nodes;
+	(void)merged;
+	(void)err;
+	if (o->done)
+		return 0;
+	o->done = true;
+	live_open(&other, o->l->f);
+	put(&other, "d/x", "3");
+	import_one(&other, "d/x");
+	gc_now(other.f->store);
+	tv_worktree_close(&other.w);
+	return 0;
+}
+
+static void a_new_ref_has_all_of_its_tree(void **state)
+{
+	struct live l;
+	struct tv_err err = TV_ERR_INIT;
+	struct tv_published out;
+	live_open(&l, *state);
+	put(&l, "d/x", "1");
+	put(&l, "d/y", "1");
+	import_all(&l);
+	publish_more(l.f->store, "d/z", "of others");
+	put(&l, "d/x", "2");
+	import_all(&l); /* merged: no commit has the folder d of the base */
+	put(&l, "t", "1");
+	struct others o = { .l = &l };
+	const char *path = "t";
+	struct tv_import how = how_to_import();
+	how.ref = "new";
+	how.paths = &path;
+	how.n_paths = 1;
+	how.gate = move_base;
+	how.gate_arg = &o;
+	ok(tv_worktree_import(l.f->store, &l.w, &how, &out, NULL, NULL, &err));
+	is(o.done);
+	close_store(l.f);
+	open_store(l.f);
+	fsck_is_clean(l.f->store);
+	tv_worktree_close(&l.w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +419,7 @@ int main(void)
 		store_test(a_damaged_store_is_left_alone),
 		store_test(many_rows_in_batches),
 		store_test(beside_importing_processes),
+		store_test(a_new_ref_has_all_of_its_tree),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
