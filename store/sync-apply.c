@@ -6,6 +6,7 @@
  * Between the check and the rename a script may have written to the file: it is looked at once more
  * right before. The moment between that look and the rename cannot be closed with plain files.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,16 +90,71 @@ static int make_parents(const struct apply *a, const char *path, struct tv_err *
 	return 0;
 }
 
-/* Removes what is of another kind than what comes. */
-static int clear_place(const struct apply *a, struct tv_step *step, struct tv_err *err)
+static int remove_step(const struct apply *a, const struct tv_step *step, struct tv_err *err);
+
+/* Temp files that a killed sync left. */
+static void drop_leftovers(int dirfd, const char *name)
 {
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	tv_autoclosedir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d && fd >= 0)
+		close(fd);
+	for (const struct dirent *e; d && (e = readdir(d));)
+		if (strncmp(e->d_name, TV_SYNC_TEMP, strlen(TV_SYNC_TEMP)) == 0)
+			unlinkat(fd, e->d_name, 0);
+}
+
+/* Removes a folder for the file that comes: what the plan has below it, each as it was checked, and
+ * nothing else. What a script has put there meanwhile stays, and so does the folder. */
+static int clear_folder(struct apply *a, size_t at, int dirfd, const char *name,
+			struct tv_err *err)
+{
+	const struct tv_sync_plan *plan = a->plan;
+	const char *path = plan->steps[at].path;
+	size_t end = at + 1;
+	int res = 0;
+	while (end < plan->len && tv_path_under(plan->steps[end].path, path))
+		end++;
+	for (size_t i = end; res == 0 && --i > at;) {
+		const struct tv_step *step = &plan->steps[i];
+		if (step->kind != TV_STEP_REMOVE)
+			continue;
+		if (step->seen.kind == TV_DIR) {
+			const char *last;
+			tv_autoclose int fd = tv_beneath_open_parent(a->root, step->path, &last);
+			if (fd >= 0)
+				drop_leftovers(fd, last);
+		}
+		res = remove_step(a, step, err);
+	}
+	if (res < 0)
+		return res;
+	drop_leftovers(dirfd, name);
+	if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != ENOTEMPTY && errno != EEXIST)
+		return tv_err_sys(err, -errno, "cannot remove the folder '%s'", path);
+	return tv_err_set(err, -EBUSY, "the folder '%s' is to become a file and holds what the store does "
+			  "not have: move that away, then sync again", path);
+}
+
+/* Removes what is of another kind than what comes. */
+static int clear_place(struct apply *a, size_t at, struct tv_err *err)
+{
+	struct tv_step *step = &a->plan->steps[at];
 	const char *name;
 	tv_autoclose int fd = tv_beneath_open_parent(a->root, step->path, &name);
 	if (fd < 0)
 		return tv_err_sys(err, fd, "cannot open the folder of '%s'", step->path);
-	if (step->seen.kind != TV_DIR && !still_checked(a, fd, step))
-		return changed_meanwhile(step->path, err);
-	int res = tv_io_remove_tree(fd, name, err);
+	int res = 0;
+	if (a->how->force)
+		res = tv_io_remove_tree(fd, name, err);
+	else if (step->seen.kind == TV_DIR)
+		res = clear_folder(a, at, fd, name, err);
+	else if (!still_checked(a, fd, step))
+		res = changed_meanwhile(step->path, err);
+	else if (unlinkat(fd, name, 0) < 0 && errno != ENOENT)
+		res = tv_err_sys(err, -errno, "cannot remove '%s'", step->path);
 	memset(&step->seen, 0, sizeof(step->seen));
 	return res;
 }
@@ -126,7 +182,7 @@ static int prepare(struct apply *a, struct tv_err *err)
 		if (step->kind == TV_STEP_NONE)
 			continue;
 		if (step->clear)
-			res = clear_place(a, step, err);
+			res = clear_place(a, i, err);
 		if (res == 0 && step->kind == TV_STEP_MKDIR)
 			res = make_dir(a, step, err);
 	}

@@ -20,6 +20,7 @@ struct planning {
 	const struct tv_sync *how;
 	struct tv_sync_plan *plan;
 	struct tv_conflicts conflicts;
+	const char *going; /* the last folder that gives way to a file; a step's path */
 	uint64_t done;
 };
 
@@ -178,7 +179,9 @@ static int plan_visit(void *arg, const struct tv_diff_item *item, struct tv_err 
 	struct planning *p = arg;
 	struct tv_step step = { .kind = TV_STEP_NONE };
 	struct tv_entry now;
-	if (tv_scan_ignored(p->how->ignore, p->how->n_ignore, item->path))
+	/* Ignored names are left alone, but not where their folder goes: then they are judged, too. */
+	if (tv_scan_ignored(p->how->ignore, p->how->n_ignore, item->path) &&
+	    !(p->going && tv_path_under(item->path, p->going)))
 		return 0;
 	if (++p->done % 64 == 0 &&
 	    tv_progress_step(p->how->progress, "checking", p->done, 0, "files"))
@@ -195,7 +198,14 @@ static int plan_visit(void *arg, const struct tv_diff_item *item, struct tv_err 
 	free((char *)now.target);
 	if (res == CONFLICT && !p->how->force)
 		return add_conflict(&p->conflicts, item->path, err);
-	return res < 0 ? res : add_step(p->plan, item, &step, err);
+	if (res == CONFLICT && step.seen.mount_point)
+		return tv_err_set(err, -EBUSY, "'%s' is a mount point: unmount it; nothing was changed",
+				  item->path);
+	if (res >= 0)
+		res = add_step(p->plan, item, &step, err);
+	if (res == 0 && step.clear && step.seen.kind == TV_DIR)
+		p->going = p->plan->steps[p->plan->len - 1].path;
+	return res;
 }
 
 static int conflict_error(const struct tv_conflicts *c, struct tv_err *err)

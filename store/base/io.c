@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/base/cleanup.h"
@@ -205,7 +206,10 @@ static int remove_in(int dirfd, const char *name, dev_t dev, struct tv_err *err)
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return tv_err_sys(err, -errno, "cannot open folder '%s'", name);
-	if (dev && st.st_dev != dev)
+	struct statx x = { 0 }; /* a bind mount of the same filesystem has the same number */
+	bool mount = statx(fd, "", AT_EMPTY_PATH, 0, &x) == 0 &&
+		     (x.stx_attributes & x.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT);
+	if (mount || (dev && st.st_dev != dev))
 		return tv_err_set(err, -EXDEV, "'%s' is a mount point; not removed", name);
 	int r = empty_dir(fd, st.st_dev, err);
 	if (r < 0)

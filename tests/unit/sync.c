@@ -1,7 +1,9 @@
 #include "live.h"
 
 #include <signal.h>
+#include <sched.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 
 #include "store/base/clock.h"
 #include "store/base/hex.h"
@@ -405,6 +407,127 @@ static void a_commit_waits_for_a_sync(void **state)
 	tv_worktree_close(&l.w);
 }
 
+static int write_into(void *arg, const char *phase, uint64_t done, uint64_t total,
+		      const char *unit)
+{
+	(void)done;
+	(void)total;
+	(void)unit;
+	if (strcmp(phase, "checking") == 0)
+		put(arg, "d/new", "mine");
+	return 0;
+}
+
+static void a_file_that_came_into_a_folder_which_goes(void **state)
+{
+	struct live l;
+	struct tv_err err = TV_ERR_INIT;
+	char names[70][8];
+	struct file files[72] = { { "d/x", NULL, 0 }, { "d", "a file", 0 } };
+	struct tv_published out;
+	live_open(&l, *state);
+	put(&l, "d/x", "1");
+	put(&l, "d/sub/y", "1");
+	import_all(&l);
+	struct tv_sha tip = tip_of(l.f->store, "main");
+	const struct file gone = { "d", NULL, 0 };
+	ok(publish_files(l.f->store, "main", &tip, &gone, 1, &out, &err));
+	files[0] = (struct file){ "d", "a file", 0 };
+	for (size_t i = 0; i < 70; i++) {
+		snprintf(names[i], sizeof(names[i]), "z%zu", i);
+		files[i + 1] = (struct file){ names[i], "z", 0 };
+	}
+	tip = tip_of(l.f->store, "main");
+	ok(publish_files(l.f->store, "main", &tip, files, 71, &out, &err));
+	tip = tip_of(l.f->store, "main");
+	const struct tv_progress progress = { .step = write_into, .arg = &l };
+	struct tv_sync how = { .progress = &progress };
+	fails(-EBUSY, tv_worktree_sync(l.f->store, &l.w, &tip, &how, NULL, &err));
+	is(holds(&l, "d/new", "mine"));
+	/* Now it is known: a conflict, until it has gone. */
+	fails(-TV_E_CONFLICT, sync_main(&l, false, NULL, &err));
+	is(holds(&l, "d/new", "mine"));
+	drop(&l, "d/new");
+	ok(sync_main(&l, false, NULL, &err));
+	is(holds(&l, "d", "a file"));
+	is(import_all(&l).unchanged);
+	fsck_is_clean(l.f->store);
+	tv_worktree_close(&l.w);
+}
+
+static void an_ignored_file_in_a_folder_which_goes(void **state)
+{
+	struct live l;
+	struct tv_err err = TV_ERR_INIT;
+	live_open(&l, *state);
+	put(&l, "d/x", "1");
+	import_all(&l);
+	publish_more(l.f->store, "d/x.tmp", "a run published it");
+	ok(sync_main(&l, false, NULL, &err));
+	put(&l, "d/x.tmp", "mine");
+	struct tv_sha tip = tip_of(l.f->store, "main");
+	const struct file gone = { "d", NULL, 0 };
+	struct tv_published out;
+	ok(publish_files(l.f->store, "main", &tip, &gone, 1, &out, &err));
+	publish_more(l.f->store, "d", "a file");
+	fails(-TV_E_CONFLICT, sync_main(&l, false, NULL, &err));
+	is(holds(&l, "d/x.tmp", "mine") && holds(&l, "d/x", "1"));
+	ok(sync_main(&l, true, NULL, &err));
+	is(holds(&l, "d", "a file"));
+	tv_worktree_close(&l.w);
+}
+
+/* In a namespace of its own: nothing of it outlives the process. */
+static int force_over_a_mount(void *arg)
+{
+	struct fixture *f = arg;
+	struct tv_err err = TV_ERR_INIT;
+	struct live l;
+	char path[512], disk[512];
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return 77;
+	open_store(f);
+	live_open(&l, f);
+	put(&l, "d/x", "1");
+	put(&l, "e/f/x", "1");
+	import_all(&l);
+	publish_more(f->store, "d", NULL);
+	publish_more(f->store, "d", "a file");
+	publish_more(f->store, "e", NULL);
+	publish_more(f->store, "e", "a file");
+	snprintf(disk, sizeof(disk), "%s/disk", f->dir);
+	is(mkdir(disk, 0755) == 0);
+	snprintf(path, sizeof(path), "%s/disk/precious", f->dir);
+	is(mknod(path, S_IFREG | 0644, 0) == 0);
+	live_path(&l, "d", path);
+	is(mount(disk, path, NULL, MS_BIND, NULL) == 0);
+	fails(-TV_E_CONFLICT, sync_main(&l, false, NULL, &err));
+	fails(-EBUSY, sync_main(&l, true, NULL, &err));
+	is(holds(&l, "d/precious", "") && holds(&l, "e/f/x", "1"));
+	is(umount(path) == 0);
+	live_path(&l, "e/f", path);
+	is(mount(disk, path, NULL, MS_BIND, NULL) == 0);
+	fails(-TV_E_CONFLICT, sync_main(&l, false, NULL, &err));
+	is(sync_main(&l, true, NULL, &err) < 0);
+	is(holds(&l, "e/f/precious", ""));
+	is(umount(path) == 0);
+	ok(sync_main(&l, true, NULL, &err));
+	is(holds(&l, "d", "a file") && holds(&l, "e", "a file"));
+	tv_worktree_close(&l.w);
+	close_store(f);
+	return 0;
+}
+
+static void a_mount_point_is_never_emptied(void **state)
+{
+	struct fixture *f = *state;
+	close_store(f);
+	int status = wait_child(fork_child(force_over_a_mount, f));
+	if (status == 77)
+		cannot("no right to mount");
+	is(status == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +541,9 @@ int main(void)
 		store_test(a_partial_commit_then_a_sync),
 		store_test(a_killed_sync_is_repeated),
 		store_test(a_commit_waits_for_a_sync),
+		store_test(a_file_that_came_into_a_folder_which_goes),
+		store_test(an_ignored_file_in_a_folder_which_goes),
+		store_test(a_mount_point_is_never_emptied),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
