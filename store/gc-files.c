@@ -146,6 +146,16 @@ struct orphans {
 	uint64_t count, gone; /* gone: of this batch */
 };
 
+/* True when it is not the file that was seen: a commit on its way has placed its own over it. Such a one
+ * is not taken, epoch or not: when this transaction fails, the disk being full, nothing tells that commit.
+ * (One that waits for longer than an orphan's age looks again in any case.) */
+static bool renewed(const struct orphans *o, const char *path)
+{
+	struct stat st;
+	return fstatat(o->s->blobs_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	       tv_ns_from_timespec(st.st_ctim) > o->older_than;
+}
+
 /* A row may have come since the file was seen. The epoch tells commits on their way to look whether
  * their files are still there. */
 static int orphans_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
@@ -158,7 +168,7 @@ static int orphans_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
 		struct tv_blob_row row;
 		if (parse_name(o->paths[i], o->paths[i] + 3, &addr))
 			res = tv_blob_row_get(t, &addr, &row, err);
-		if (res != 0) {
+		if (res != 0 || renewed(o, o->paths[i])) {
 			res = res < 0 ? res : 0;
 			continue;
 		}
