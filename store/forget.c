@@ -111,6 +111,20 @@ static int keep_tagged(void *arg, const struct tv_ref *ref, struct tv_err *err)
 	return 0;
 }
 
+/* A run may have got a new session since the leases were listed. */
+struct forget_one {
+	struct tv_store *s;
+	struct run *run;
+};
+
+static int forget_one_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
+{
+	const struct forget_one *one = arg;
+	struct runs r = { .list = one->run, .len = 1 };
+	int res = tv_lease_each(one->s, keep_live, &r, err);
+	return res < 0 || one->run->keep ? res : tv_run_forget_in(t, one->run->id, err);
+}
+
 static int forget_runs(struct tv_store *s, const struct tv_forget *how, visit_fn *visit, void *arg,
 		       struct tv_err *err)
 {
@@ -127,9 +141,10 @@ static int forget_runs(struct tv_store *s, const struct tv_forget *how, visit_fn
 		if (r.list[i].keep || i < how->keep_last ||
 		    (how->keep_within_ns && r.list[i].time_ns >= since))
 			continue;
+		struct forget_one one = { .s = s, .run = &r.list[i] };
 		if (!how->dry_run)
-			res = tv_run_forget(s, r.list[i].id, err);
-		if (res == 0 && visit)
+			res = tv_kv_write(tv_store_kv(s), forget_one_body, &one, err);
+		if (res == 0 && visit && !r.list[i].keep)
 			res = visit(arg, r.list[i].id, err);
 	}
 	return res;

@@ -261,9 +261,8 @@ static int foundation_of(const char *id, const cJSON *doc, struct tv_sha *out, s
 	return 0;
 }
 
-static int forget_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
+int tv_run_forget_in(struct tv_kv_txn *t, const char *id, struct tv_err *err)
 {
-	const char *id = arg;
 	tv_autojson cJSON *doc = NULL;
 	struct tv_sha foundation;
 	uint8_t key[INDEX_KEY];
@@ -276,6 +275,11 @@ static int forget_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
 	if (r >= 0)
 		r = tv_kv_del(t, TV_T_RUNS, id_key(id), err);
 	return r < 0 ? r : 0;
+}
+
+static int forget_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
+{
+	return tv_run_forget_in(t, arg, err);
 }
 
 int tv_run_forget(struct tv_store *s, const char *id, struct tv_err *err)

@@ -33,6 +33,7 @@ int tv_run_update(struct tv_store *s, const char *id,
 int tv_run_each(struct tv_store *s, int (*visit)(void *arg, const cJSON *doc, struct tv_err *err),
 		void *arg, struct tv_err *err);
 int tv_run_forget(struct tv_store *s, const char *id, struct tv_err *err);
+int tv_run_forget_in(struct tv_kv_txn *t, const char *id, struct tv_err *err);
 /* Ids of the runs on a foundation. */
 int tv_run_each_of(struct tv_store *s, const struct tv_sha *foundation,
 		   int (*visit)(void *arg, const char *id, struct tv_err *err), void *arg,

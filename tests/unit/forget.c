@@ -1,6 +1,7 @@
 #include "live.h"
 
 #include "store/base/clock.h"
+#include "store/base/json.h"
 #include "store/lease.h"
 #include "store/runrec.h"
 
@@ -178,6 +179,35 @@ static void runs(void **state)
 	fsck_is_clean(f->store);
 }
 
+static int go_on(void *arg, const char *what, struct tv_err *unused)
+{
+	struct fixture *f = arg;
+	struct tv_err err = TV_ERR_INIT;
+	(void)unused;
+	struct tv_sha tip = tip_of(f->store, "main");
+	/* The newest goes first; then the older one gets a new session. */
+	if (strcmp(what, "newer") == 0)
+		ok(tv_lease_take(f->store, &tip, "run", "older", NULL, NULL, &err));
+	return 0;
+}
+
+static void a_run_that_goes_on_is_not_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct tv_err err = TV_ERR_INIT;
+	struct tv_sha tip = publish_one(f->store, NULL, "a", "1"), foundation = { { 1 } };
+	tv_autojson cJSON *doc = NULL;
+	tv_autojson cJSON *old = cJSON_Parse("{\"end\": \"2024-01-01T00:00:00Z\"}");
+	tv_autojson cJSON *newer = cJSON_Parse("{\"end\": \"2025-01-01T00:00:00Z\"}");
+	ok(tv_run_create(f->store, "older", &tip, &foundation, old, NULL, &err));
+	ok(tv_run_create(f->store, "newer", &tip, &foundation, newer, NULL, &err));
+	struct tv_forget how = { .runs = true, .keep_within_ns = 1000000000 };
+	ok(tv_forget(f->store, &how, go_on, f, &err));
+	fails(-ENOENT, tv_run_get(f->store, "newer", &doc, &err));
+	tv_err_clear(&err);
+	ok(tv_run_get(f->store, "older", &doc, &err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +216,7 @@ int main(void)
 		store_test(tags_branches_and_folders_stay),
 		store_test(merged_history),
 		store_test(runs),
+		store_test(a_run_that_goes_on_is_not_forgotten),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
