@@ -26,19 +26,36 @@ static void pad(uint64_t sequence, uint8_t key[16])
 	memcpy(key, &sequence, sizeof(sequence)); /* the map hashes by these bytes */
 }
 
+static int sequence_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
+{
+	uint8_t key[8];
+	tv_be64_put(key, *(uint64_t *)arg);
+	return tv_kv_get(t, TV_T_SEQUENCE, tv_bytes(key, 8), NULL, err);
+}
+
+/* A commit may have come too late for the list that younger ones are in. 1, 0, -errno. */
+static int has_commit(const struct paths *p, uint64_t sequence, struct tv_err *err)
+{
+	uint8_t padded[16];
+	pad(sequence, padded);
+	if (tv_map16_get(&p->sequences, padded) || sequence > p->newest)
+		return 1;
+	return tv_kv_read(p->run->s->kv, sequence_body, &sequence, err);
+}
+
 static int row(void *arg, struct tv_bytes key, struct tv_bytes value, struct tv_err *err)
 {
 	struct paths *p = arg;
 	const uint8_t *bytes = key.data;
 	struct tv_path_version v;
 	struct tv_err why = TV_ERR_INIT;
-	uint8_t padded[16];
 	if (key.len != PATH_KEY && key.len != CHUNK_KEY)
 		return tv_fsck_tellf(p->run, TV_DAMAGE, NULL, err, "a path row has a malformed key");
 	uint64_t sequence = tv_be64_get(key.len == PATH_KEY ? bytes + 16 : bytes);
-	pad(sequence, padded);
-	/* Newer ones belong to commits that came after the list was made. */
-	if (!tv_map16_get(&p->sequences, padded) && sequence <= p->newest)
+	int known = has_commit(p, sequence, err);
+	if (known < 0)
+		return known;
+	if (!known)
 		return tv_fsck_tellf(p->run, TV_DAMAGE, NULL, err,
 				     "a path row belongs to commit number %llu, which is not there",
 				     (unsigned long long)sequence);
@@ -108,7 +125,9 @@ static int check_commit(struct paths *p, struct tv_err *err)
 		return 0;
 	if (res < 0)
 		return why.code ? tv_err_set(err, res, "%s", why.text) : res;
-	if (!p->missing)
+	tv_commit_free(&c);
+	/* Rows and all may have gone meanwhile, with the commit. */
+	if (!p->missing || tv_commit_get(p->run->s, &p->commit->id, &c, NULL) == -ENOENT)
 		return 0;
 	return tv_fsck_tellf(p->run, TV_DAMAGE, &p->commit->id, err,
 			     "%llu changed paths of a commit are missing from the path index",

@@ -99,8 +99,13 @@ static int check_parents(struct tv_fsck_run *run, const struct tv_commit *c, str
 		const struct tv_fsck_commit *parent = tv_fsck_find_commit(run, &c->parents[i]);
 		struct shallow s = { .id = &c->parents[i] };
 		char hex[TV_SHA_HEX];
-		if (parent) {
-			newest = parent->generation > newest ? parent->generation : newest;
+		tv_autocommit struct tv_commit fresh = TV_COMMIT_INIT;
+		uint64_t generation = parent ? parent->generation : 0;
+		/* Both came after a part of the commits was listed, and the child alone into the rest. */
+		if (!parent && tv_commit_get(run->s, &c->parents[i], &fresh, NULL) == 0)
+			generation = fresh.generation;
+		if (generation) {
+			newest = generation > newest ? generation : newest;
 			continue;
 		}
 		int res = tv_kv_read(run->s->kv, shallow_body, &s, err);

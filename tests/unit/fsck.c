@@ -1,5 +1,8 @@
 #include "live.h"
 
+#include <signal.h>
+#include <sys/prctl.h>
+
 #include "store/lease.h"
 #include "store/runrec.h"
 
@@ -484,6 +487,62 @@ static void can_be_stopped(void **state)
 	tv_worktree_close(&m.l.w);
 }
 
+/* --- commits that come while it runs ----------------------------------------------------------- */
+
+enum { MANY = 7000 }; /* more than fsck lists in one transaction */
+
+static int many_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
+{
+	struct fixture *f = arg;
+	tv_autocommit struct tv_commit c = TV_COMMIT_INIT;
+	struct tv_ref ref;
+	int r = tv_ref_get_in(t, "main", &ref, err);
+	if (r == 0)
+		r = tv_commit_get_in(t, &ref.commit, &c, err);
+	if (r < 0)
+		return r;
+	free(c.parents);
+	c.parents = malloc(sizeof(*c.parents));
+	c.n_parents = 1;
+	c.parents[0] = c.id;
+	for (unsigned i = 0; r == 0 && i < MANY; i++) {
+		c.time_ns++;
+		r = tv_commit_put(f->store, t, tv_store_nodes(f->store), &c, err);
+		c.parents[0] = c.id;
+	}
+	return r == 0 ? tv_ref_move_in(t, "main", TV_REF_BRANCH, &ref.commit, &c.id, "a", "", err)
+		      : r;
+}
+
+static int publish_for_ever(void *arg)
+{
+	struct fixture *f = arg;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	open_store(f);
+	char text[16];
+	for (unsigned i = 0; i < 1000000; i++) {
+		snprintf(text, sizeof(text), "%u", i);
+		publish_more(f->store, "f", text);
+	}
+	return 0;
+}
+
+static void commits_that_come_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct tv_err err = TV_ERR_INIT;
+	publish_one(f->store, NULL, "f", "first");
+	ok(tv_kv_write(tv_store_kv(f->store), many_body, f, &err));
+	close_store(f);
+	pid_t child = fork_child(publish_for_ever, f);
+	open_store(f);
+	for (unsigned i = 0; i < 8; i++)
+		fsck_is_clean(f->store);
+	kill(child, SIGKILL);
+	is(wait_child(child) == -SIGKILL);
+	fsck_is_clean(f->store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -491,6 +550,7 @@ int main(void)
 		cmocka_unit_test(each_damage_is_found),
 		store_test(a_shared_blob_is_told_once),
 		store_test(can_be_stopped),
+		store_test(commits_that_come_meanwhile),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
