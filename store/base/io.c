@@ -226,7 +226,12 @@ int tv_io_remove_tree(int dirfd, const char *path, struct tv_err *err)
 
 int64_t tv_ns_from_timespec(struct timespec ts)
 {
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+	/* Filesystems know times that 63 bits do not: ext4 until 2446. They are the last one here. */
+	int64_t ns;
+	if (__builtin_mul_overflow((int64_t)ts.tv_sec, INT64_C(1000000000), &ns) ||
+	    __builtin_add_overflow(ns, (int64_t)ts.tv_nsec, &ns))
+		return ts.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+	return ns;
 }
 
 struct timespec tv_timespec_from_ns(int64_t ns)

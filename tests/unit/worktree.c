@@ -535,6 +535,26 @@ static void nothing_is_lost_among_many(void **state)
 	tv_worktree_close(&l.w);
 }
 
+static void a_time_that_no_63_bits_hold(void **state)
+{
+	struct live l;
+	char path[512];
+	struct stat st;
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 13569465600 } }; /* 2400 */
+	live_open(&l, *state);
+	put(&l, "a", "1");
+	live_path(&l, "a", path);
+	is(utimensat(AT_FDCWD, path, times, 0) == 0 && stat(path, &st) == 0);
+	if (st.st_mtim.tv_sec != times[1].tv_sec)
+		cannot("the filesystem does not know the year 2400");
+	is(tv_ns_from_timespec(st.st_mtim) == INT64_MAX);
+	times[1].tv_sec = -times[1].tv_sec;
+	is(tv_ns_from_timespec(times[1]) == INT64_MIN);
+	import_all(&l);
+	is(import_all(&l).unchanged);
+	tv_worktree_close(&l.w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -556,6 +576,7 @@ int main(void)
 		store_test(the_store_inside_is_left_out),
 		store_test(cannot_open),
 		store_test(nothing_is_lost_among_many),
+		store_test(a_time_that_no_63_bits_hold),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
