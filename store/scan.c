@@ -16,6 +16,7 @@ struct folder {
 	char *path; /* owned */
 	bool in_base;
 	struct tv_addr base;
+	size_t item; /* its place among the items, from 1, when it is a new one; or 0 */
 };
 
 /* What a scan needs while it runs. */
@@ -23,6 +24,7 @@ struct walk {
 	struct tv_scan *scan;
 	uint64_t dev; /* of the live folder */
 	uint64_t looked; /* names, for progress */
+	size_t owner; /* `item` of the folder at hand */
 	struct folder *todo; /* a stack */
 	size_t len, cap;
 	struct tv_listing names;
@@ -98,6 +100,26 @@ static int push_folder(struct walk *w, const char *path, const struct tv_entry *
 	return 0;
 }
 
+/* Something is in the folder at hand that is imported. */
+static void not_hollow(struct walk *w)
+{
+	struct tv_scan_item *items = w->scan->items;
+	for (size_t at = w->owner; at && items[at - 1].hollow; at = items[at - 1].parent)
+		items[at - 1].hollow = false;
+}
+
+static void drop_hollow(struct tv_scan *scan)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < scan->len; i++) {
+		if (scan->items[i].hollow)
+			item_free(&scan->items[i]);
+		else
+			scan->items[kept++] = scan->items[i];
+	}
+	scan->len = kept;
+}
+
 /* Notes that the row of a path has no file any more. */
 static void add_stale(struct tv_scan *scan, const char *path)
 {
@@ -162,6 +184,13 @@ static int take_folder(struct walk *w, char *path, const struct tv_seen *seen,
 	item->entry = (struct tv_entry){
 		.kind = TV_DIR, .mode = seen->mode, .mtime_ns = seen->mtime_ns
 	};
+	if (!base) {
+		item->hollow = true;
+		item->parent = w->owner;
+		w->todo[w->len - 1].item = w->scan->len;
+	} else if (!known) {
+		not_hollow(w);
+	}
 	return 0;
 }
 
@@ -191,6 +220,7 @@ static int take_symlink(struct walk *w, int dirfd, char *path, const struct tv_s
 	}
 	item->entry = e;
 	item->entry.target = copy;
+	not_hollow(w);
 	return 0;
 }
 
@@ -211,6 +241,7 @@ static int take_file(struct walk *w, char *path, const struct tv_seen *seen,
 		item->entry.addr = row->addr;
 		item->entry.sha = row->sha;
 	}
+	not_hollow(w);
 	return 0;
 }
 
@@ -382,6 +413,9 @@ static int join_folder(struct walk *w, const struct folder *f, int dirfd,
 	int res = tv_listing_read(&w->names, dirfd, err);
 	if (res < 0)
 		return tv_err_wrap(err, res, "'%s'", f->path);
+	w->owner = f->item;
+	if (!w->names.len)
+		not_hollow(w);
 	res = tv_cache_reader_open(&w->rows, w->scan->worktree, f->path, err);
 	for (size_t i = 0; res == 0 && i < w->names.len; i++) {
 		res = join_name(w, dirfd, f->path, tv_listing_name(&w->names, i),
@@ -496,6 +530,7 @@ static int scan_path(struct walk *w, const char *path, struct tv_err *err)
 	uint8_t row_bytes[TV_CACHE_ROW];
 	struct tv_cache_row row;
 
+	w->owner = 0;
 	int in_base = find_base(w->scan, path, &base, err);
 	if (in_base < 0)
 		return in_base;
@@ -556,6 +591,7 @@ int tv_scan_run(struct tv_scan *scan, const char *const *paths, size_t n_paths,
 	free(w.todo);
 	tv_listing_free(&w.names);
 	tv_cache_reader_free(&w.rows);
+	drop_hollow(scan);
 	if (res == 0 && scan->stale.failed)
 		res = tv_err_nomem(err);
 	return res;

@@ -7,7 +7,8 @@
  * only some paths are looked at. No symbolic link is followed, and a mount point inside the folder
  * is refused: what lies below it is somebody else's. Special files and names that belong to overlays
  * (".wh.") are errors by name, too. Ignored names are not looked at: neither imported nor removed from the tree
- * (but what they lie in, when it goes, takes them with it).
+ * (but what they lie in, when it goes, takes them with it). A folder that the tree does not have and that
+ * holds nothing but ignored names is not imported either: a sync leaves such folders behind.
  *
  * One thread. The tree is read through the source given; nothing is written.
  */
@@ -34,6 +35,8 @@ struct tv_scan_item {
 	enum tv_scan_kind what;
 	bool in_base;		/* something stands at this path in the tree */
 	bool read;		/* was TV_SCAN_READ, and has been read */
+	bool hollow;		/* while scanning: a new folder with only ignored names so far */
+	size_t parent;		/* of a hollow one: place of the new folder it is in, from 1; or 0 */
 	struct tv_entry entry;	/* .target is owned by the item */
 	struct tv_seen seen;	/* files: as it looked when it was read, or at the scan */
 	int64_t looked_ns;	/* files that were read: when, for the cache row */

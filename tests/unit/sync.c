@@ -528,6 +528,40 @@ static void a_mount_point_is_never_emptied(void **state)
 	is(status == 0);
 }
 
+static void what_a_sync_leaves_is_no_change(void **state)
+{
+	struct live l;
+	struct tv_err err = TV_ERR_INIT;
+	char path[512];
+	live_open(&l, *state);
+	put(&l, "a", "1");
+	put(&l, "d/e/x", "1");
+	import_all(&l);
+	/* Ignored files keep folders that others removed; a commit does not bring these back. */
+	put(&l, "d/e/x.lock", "mine");
+	struct tv_sha tip = tip_of(l.f->store, "main");
+	const struct file gone = { "d", NULL, 0 };
+	struct tv_published out;
+	ok(publish_files(l.f->store, "main", &tip, &gone, 1, &out, &err));
+	ok(sync_main(&l, false, NULL, &err));
+	is(holds(&l, "d/e/x.lock", "mine") && holds(&l, "d/e/x", NULL));
+	is(import_all(&l).unchanged);
+	/* An empty folder is content, and so is one that holds anything else. */
+	live_path(&l, "d/empty", path);
+	is(mkdir(path, 0755) == 0);
+	out = import_all(&l);
+	is(!out.unchanged && out.root.files == 1);
+	struct tv_entry e;
+	const struct tv_node_source *nodes = tv_store_nodes(l.f->store);
+	ok(tv_tree_lookup(nodes, &out.root, "d/empty", &e, NULL, &err));
+	fails(-ENOENT, tv_tree_lookup(nodes, &out.root, "d/e", &e, NULL, &err));
+	put(&l, "d/e/f/g", "1");
+	out = import_all(&l);
+	is(main_has(l.f->store, "d/e/f/g", "1") && out.root.files == 2);
+	fsck_is_clean(l.f->store);
+	tv_worktree_close(&l.w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -544,6 +578,7 @@ int main(void)
 		store_test(a_file_that_came_into_a_folder_which_goes),
 		store_test(an_ignored_file_in_a_folder_which_goes),
 		store_test(a_mount_point_is_never_emptied),
+		store_test(what_a_sync_leaves_is_no_change),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
