@@ -316,10 +316,16 @@ int tv_worktree_sync(struct tv_store *s, struct tv_worktree *w, const struct tv_
 		     const struct tv_sync *how, struct tv_conflicts *conflicts, struct tv_err *err)
 {
 	struct tv_worktree_work work;
+	struct tv_ref ref = { .commit = *commit };
 	int res = tv_worktree_begin(s, w, true, &work, err);
 	if (res < 0)
 		return res;
-	res = sync_locked(&work, commit, how, conflicts, err);
+	if (how->ref)
+		res = tv_ref_get(s, how->ref, &ref, err);
+	if (res == 0)
+		res = sync_locked(&work, &ref.commit, how, conflicts, err);
+	if (res == 0 && how->at)
+		*how->at = ref.commit;
 	tv_worktree_end(&work);
 	return res < 0 ? res : tv_worktree_load(s, w, err);
 }

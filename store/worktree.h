@@ -92,6 +92,10 @@ int tv_worktree_changes(struct tv_store *s, struct tv_worktree *w, const struct 
  * other paths stay, and stay changes. A folder that the commit no longer has goes when it is empty.
  * -EBUSY: a file was changed under the sync's hands: what was done stays, repeat it. */
 struct tv_sync {
+	/* Brings the folder to where this ref stands when the folder is locked, whatever commit is given: it
+	 * may move while the sync waits for a commit of the folder. `at` gets its commit. Both nullable. */
+	const char *ref;
+	struct tv_sha *at;
 	const char *const *ignore;
 	size_t n_ignore;
 	bool force;

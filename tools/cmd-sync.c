@@ -35,6 +35,24 @@ static int report(struct tv_cli *cli, const struct tv_rev *rev, struct tv_change
 	return 0;
 }
 
+/* The ref's name when that is what was asked for, else NULL. */
+static const char *ref_asked_for(struct tv_cli *cli)
+{
+	const char *name = cli->n_args ? cli->args[0] : cli->settings->ref;
+	struct tv_ref ref;
+	return tv_ref_get(cli->store, name, &ref, NULL) == 0 ? name : NULL;
+}
+
+/* It may have moved while the sync waited for the folder. */
+static int look_again(struct tv_cli *cli, struct tv_rev *rev)
+{
+	tv_autocommit struct tv_commit c = TV_COMMIT_INIT;
+	int r = tv_commit_get(cli->store, &rev->commit, &c, &cli->err);
+	if (r == 0)
+		rev->foundation = c.root.sha;
+	return r;
+}
+
 int tv_cmd_sync(struct tv_cli *cli)
 {
 	tv_autoworktree struct tv_worktree live = TV_WORKTREE_CLOSED;
@@ -54,6 +72,8 @@ int tv_cmd_sync(struct tv_cli *cli)
 	};
 	changes.list = cli->json ? cJSON_AddArrayToObject(doc, "changes") : NULL;
 	struct tv_sync how = {
+		.ref = ref_asked_for(cli),
+		.at = &rev.commit,
 		.ignore = (const char *const *)cli->settings->ignore.items,
 		.n_ignore = cli->settings->ignore.len,
 		.force = tv_cli_has(cli, "force"),
@@ -62,6 +82,8 @@ int tv_cmd_sync(struct tv_cli *cli)
 		.arg = &changes,
 	};
 	r = tv_worktree_sync(cli->store, &live, &rev.commit, &how, &conflicts, &cli->err);
+	if (r == 0)
+		r = look_again(cli, &rev);
 	if (conflicts.len)
 		tv_live_conflicts(cli, &conflicts);
 	tv_conflicts_free(&conflicts);

@@ -562,6 +562,48 @@ static void what_a_sync_leaves_is_no_change(void **state)
 	tv_worktree_close(&l.w);
 }
 
+static int commit_slowly(void *arg)
+{
+	struct fixture *f = arg;
+	struct tv_err err = TV_ERR_INIT;
+	struct tv_published out;
+	struct live l;
+	open_store(f);
+	live_open(&l, f);
+	put(&l, "a", "2");
+	struct tv_import how = how_to_import();
+	how.settle_ns = 1000000000;
+	ok(tv_worktree_import(f->store, &l.w, &how, &out, NULL, NULL, &err));
+	tv_worktree_close(&l.w);
+	close_store(f);
+	return 0;
+}
+
+/* A sync that waits for a commit of its folder does not take the folder back behind it. */
+static void goes_to_where_the_ref_is(void **state)
+{
+	struct fixture *f = *state;
+	struct tv_err err = TV_ERR_INIT;
+	struct live l;
+	live_open(&l, f);
+	put(&l, "a", "1");
+	import_all(&l);
+	tv_worktree_close(&l.w);
+	close_store(f);
+	pid_t child = fork_child(commit_slowly, f);
+	open_store(f);
+	live_open(&l, f);
+	struct tv_sha tip = tip_of(f->store, "main"), at = tip;
+	struct tv_sync how = { .ref = "main", .at = &at };
+	usleep(400000); /* by now it has the lock */
+	ok(tv_worktree_sync(f->store, &l.w, &tip, &how, NULL, &err));
+	is(wait_child(child) == 0);
+	is(holds(&l, "a", "2") && main_has(f->store, "a", "2"));
+	tip = tip_of(f->store, "main");
+	is(tv_sha_eq(&tip, &at) && tv_sha_eq(&l.w.base, &at));
+	tv_worktree_close(&l.w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -579,6 +621,7 @@ int main(void)
 		store_test(an_ignored_file_in_a_folder_which_goes),
 		store_test(a_mount_point_is_never_emptied),
 		store_test(what_a_sync_leaves_is_no_change),
+		store_test(goes_to_where_the_ref_is),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
