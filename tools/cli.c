@@ -1,5 +1,6 @@
 #include "tools/cli.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -194,6 +195,16 @@ static int dispatch(struct tv_cli *cli, int argc, char **argv, char **words)
 	return r < 0 ? r : run_command(cli, n, words);
 }
 
+/* A standard descriptor that the caller closed stays closed for whoever reads or writes it, but its
+ * number is taken: else the store's own files would get it, and what is printed would land in them. */
+static int guard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH | O_CLOEXEC) != fd)
+			return -1;
+	return 0;
+}
+
 int tv_cli_main(int argc, char **argv)
 {
 	struct tv_cli cli = { .status = -1 };
@@ -202,6 +213,8 @@ int tv_cli_main(int argc, char **argv)
 	/* mount(8) and some wrappers start programs with no words at all. */
 	if (argc < 1)
 		return 2;
+	if (guard_streams() < 0)
+		return 1;
 	tv_autofree char **words = calloc((size_t)argc + 1, sizeof(*words));
 	if (!words)
 		return 1;

@@ -188,3 +188,20 @@ def test_table_of_exit_codes():
                   "15 stale", "130 interrupted"):
         assert words in text
     assert shutil.which("sha256sum")
+
+
+def test_closed_descriptors(filled):
+    """What is printed with the standard descriptors closed lands nowhere, least of all in the store."""
+    def files():
+        return {p: p.read_bytes() for p in (filled.path / ".tvfs").rglob("*")
+                if p.is_file() and p.name not in ("lock.mdb", "data.mdb")}
+    before = files()
+    for closed in ("<&-", "<&- >&-", ">&-", "2>&-", "<&- >&- 2>&-", ">&- 2>&-"):
+        for words in ("ls", "log", "cat nope", "fsck", "--json ls nope"):
+            subprocess.run(["sh", "-c", f"exec '{BIN}/tvfs' {words} {closed}"], cwd=filled.path, timeout=60,
+                           env=environment(), check=False)
+            assert files() == before, (words, closed)
+    filled("fsck", "--read-data")
+    done = subprocess.run(["sh", "-c", f"exec '{BIN}/tvfs' ls <&- >&-"], cwd=filled.path, timeout=60,
+                          env=environment(), capture_output=True, check=False)
+    assert done.returncode == 1 and b"could not be written" in done.stderr
