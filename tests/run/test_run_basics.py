@@ -188,6 +188,10 @@ def test_orchestrator_made_folder(project):
     (project.run_dir("r3") / "config").mkdir(parents=True)
     (project.run_dir("r3") / "config/run.json").write_text("{}")
     assert "does not know" in project.sh("true", "--run-id", "r3", status=125).err
+    (project.path / "mnt").mkdir()
+    assert "does not know" in project("mount", "--run-id", "r3", project.path / "mnt", status=1).err
+    # nor is anything of it taken back
+    assert (project.run_dir("r3") / "config/run.json").read_text() == "{}"
     project.assert_clean()
 
 

@@ -33,7 +33,7 @@ struct way {
 	struct tv_process daemon; /* who serves: a daemon, or this process */
 	struct tv_daemon_fds fds;
 	int sock;
-	bool leased, registered, created;
+	bool leased, registered, created, touched;
 };
 
 static void way_clear(struct way *w)
@@ -98,7 +98,7 @@ static int plan_run(struct way *w, struct tv_err *err)
 	if (r < 0)
 		return r;
 	w->registered = true;
-	r = tv_rundir_make(w->plan, w->created, err);
+	r = tv_rundir_make(w->plan, w->created, &w->touched, err);
 	if (r == 0)
 		r = tv_record_change(w->store, w->plan->run_id, w->plan->run_dir, NULL, NULL, err);
 	if (r < 0)
@@ -182,7 +182,8 @@ static void untake(struct way *w)
 		tv_lease_drop(w->store, w->lease.id, NULL);
 	tv_registry_remove(w->store, w->session);
 	if (w->registered && w->created) {
-		tv_rundir_unmake(w->plan);
+		if (w->touched)
+			tv_rundir_unmake(w->plan);
 		tv_run_forget(w->store, w->plan->run_id, NULL);
 	} else if (w->registered) {
 		tv_record_change(w->store, w->plan->run_id, w->plan->run_dir, reopen, NULL, NULL);

@@ -89,11 +89,12 @@ static int sync_names(const char *run_dir, size_t there, struct tv_err *err)
 	return r;
 }
 
-int tv_rundir_make(const struct tv_plan *p, bool fresh, struct tv_err *err)
+int tv_rundir_make(const struct tv_plan *p, bool fresh, bool *touched, struct tv_err *err)
 {
 	static const char *const folders[] = { "data", "reports", "config", "data/lakehouse" };
 	size_t there = length_there(p->run_dir);
 	int r = fresh ? refuse_used(p, err) : 0;
+	*touched = r == 0;
 	for (size_t i = 0; r == 0 && i < TV_ARRAY_LEN(folders); i++)
 		r = make_below(p->run_dir, folders[i], err);
 	if (r == 0 && fresh)

@@ -13,8 +13,9 @@
 
 /* Makes what is missing: the run directory, the folders of routes and redirects, and the folders at
  * whose paths something will be shown. For a new run (fresh) an overlay that is not empty, or a
- * run.json, is -EEXIST: they are another run's. */
-int tv_rundir_make(const struct tv_plan *p, bool fresh, struct tv_err *err);
+ * run.json, is -EEXIST: they are another run's, and nothing is touched. *touched: there may be something
+ * to take back. */
+int tv_rundir_make(const struct tv_plan *p, bool fresh, bool *touched, struct tv_err *err);
 
 /* Takes back a directory whose run never started: removes run.json and the folders that are empty. */
 void tv_rundir_unmake(const struct tv_plan *p);

@@ -25,6 +25,7 @@ struct tv_supervisor {
 	int64_t deadline;	   /* boot time by which the mount must stand; 0: no more */
 	int exec_status;	   /* 125, or 126 / 127 when the command could not be executed */
 	bool leased, registered, created; /* created: by this session */
+	bool touched; /* the run directory may have to be taken back */
 	bool served;	/* the daemon answers */
 	bool exec_seen, exec_failed, started; /* about to execute; it could not; it did */
 	bool ended;	/* the command has */

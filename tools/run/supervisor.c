@@ -202,7 +202,7 @@ void tv_supervisor_pump(struct tv_supervisor *s, int wait_ms)
 static int prepare_folders(struct tv_supervisor *s, struct tv_err *err)
 {
 	const struct tv_plan *p = s->plan;
-	int r = tv_rundir_make(p, s->created, err);
+	int r = tv_rundir_make(p, s->created, &s->touched, err);
 	if (r < 0)
 		return r;
 	s->data = open(p->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -348,7 +348,8 @@ void tv_supervisor_abandon(struct tv_supervisor *s)
 	if (!s->store)
 		return;
 	if (s->registered && s->created) {
-		tv_rundir_unmake(s->plan);
+		if (s->touched)
+			tv_rundir_unmake(s->plan);
 		tv_run_forget(s->store, s->plan->run_id, &err);
 	} else if (s->registered) {
 		tv_supervisor_withdraw(s, &err);
