@@ -63,6 +63,17 @@ def test_nothing_written(project):
     assert project.json("show")["commit"] == first
 
 
+def test_ref_that_cannot_be_published_on(project):
+    """Known before the command has worked for hours."""
+    project("tag", "v1")
+    for ref, text in (("v1", "is a tag"), ("a b", "ref name"), ("deadbeef01", "hash"), ("", "ref"),
+                      ("main~1", "ref name")):
+        done = project.sh("touch ran", "--publish", ref, "--run-id", "r1", status=125)
+        assert text in done.err and "--publish" in done.err, done.err
+        assert not (project.path / "ran").exists() and not project.run_dir("r1").exists()
+    project.assert_clean()
+
+
 def test_failed_command_publishes_nothing(project):
     first = project.json("show")["commit"]
     done = project.sh("echo x >data/lakehouse/x; exit 5", "--publish", "main", "--run-id", "r1", status=5)

@@ -9,6 +9,7 @@
 #include "store/base/buf.h"
 #include "store/base/cleanup.h"
 #include "store/base/path.h"
+#include "store/ref.h"
 #include "store/runrec.h"
 #include "tools/run/record.h"
 
@@ -286,6 +287,17 @@ static int plan_known(struct tv_store *s, struct tv_plan *p, struct tv_err *err)
 	return r == 0 && !p->trace_id ? tv_err_nomem(err) : r;
 }
 
+/* Before the command has worked for hours: a name that could never be published on. */
+static int plan_publish(struct tv_store *s, const char *name, struct tv_err *err)
+{
+	struct tv_ref ref;
+	int r = name ? tv_ref_name_check(name, err) : 0;
+	if (r == 0 && name && tv_ref_get(s, name, &ref, NULL) == 0 && ref.kind == TV_REF_TAG)
+		r = tv_err_set(err, -EINVAL, "'%s' is a tag, and tags do not move: publish on a branch",
+			       name);
+	return r < 0 ? tv_err_wrap(err, r, "--publish") : 0;
+}
+
 int tv_plan_make(struct tv_store *s, const struct tv_settings *settings,
 		 const struct tv_request *request, const struct tv_rev *rev, struct tv_plan **out,
 		 struct tv_err *err)
@@ -304,6 +316,8 @@ int tv_plan_make(struct tv_store *s, const struct tv_settings *settings,
 			      request->publish ? "data" :
 						 settings->default_profile;
 	int r = tv_settings_profile(settings, profile, &p->profile, err);
+	if (r == 0)
+		r = plan_publish(s, request->publish, err);
 	if (r == 0)
 		r = plan_id(p, err);
 	if (r == 0)
