@@ -171,6 +171,21 @@ def test_record(any_project):
     assert (p.run_dir("r1") / "data/result.txt").stat().st_mode & 0o222 == 0
 
 
+def test_outputs_that_cannot_be_read(any_project):
+    """They are no failure of the run."""
+    p = any_project
+    p.sh("cd $TV_RUN_DIR; echo s >data/secret; mkdir reports/closed; echo x >reports/closed/x; echo z >reports/z;"
+         "chmod 0 data/secret reports/closed", "--run-id", "r1", "--publish", "main")
+    r = p.record("r1")
+    assert r["state"] == "published" and r["exit_status"] == 0 and "failure" not in r
+    files = {f["path"]: f for f in r["outputs"]["files"]}
+    assert files["reports/z"]["size"] == 2
+    if p.user:
+        assert files["data/secret"]["error"] == files["reports/closed"]["error"] == "EACCES"
+    assert (p.run_dir("r1") / "reports/z").stat().st_mode & 0o222 == 0
+    p.assert_clean()
+
+
 def test_orchestrator_made_folder(project):
     config = project.run_dir("r1") / "config"
     config.mkdir(parents=True)

@@ -151,6 +151,8 @@ void tv_rundir_unmake(const struct tv_plan *p)
 struct files {
 	int (*visit)(struct files *w, int dirfd, const char *name, const char *path,
 		     const struct stat *st, struct tv_err *err);
+	/* A folder that the user may not list; NULL: passed over. */
+	int (*closed)(struct files *w, const char *path, int code, struct tv_err *err);
 	const char *skip;
 	cJSON *list;		/* for the outputs */
 	struct tv_hasher *hasher;
@@ -163,6 +165,8 @@ static int walk_files(struct files *w, int parent, const char *name, const char 
 	int own = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (own < 0 && errno == ENOENT)
 		return 0;
+	if (own < 0 && errno == EACCES)
+		return w->closed ? w->closed(w, path, -EACCES, err) : 0;
 	tv_autoclosedir DIR *d = own < 0 ? NULL : fdopendir(own);
 	if (!d) {
 		int code = -errno;
@@ -221,6 +225,18 @@ static int hash_file(struct files *w, int dirfd, const char *name, char hex[TV_S
 	return r;
 }
 
+/* What cannot be read is listed with the reason: it is no failure of the run. */
+static int list_closed(struct files *w, const char *path, int code, struct tv_err *err)
+{
+	tv_autojson cJSON *one = cJSON_CreateObject();
+	if (!one || !tv_json_add_bytes(one, "path", path, strlen(path)) ||
+	    !cJSON_AddStringToObject(one, "error", strerrorname_np(-code)) ||
+	    !cJSON_AddItemToArray(w->list, one))
+		return tv_err_nomem(err);
+	tv_steal_ptr(&one);
+	return 0;
+}
+
 static int list_file(struct files *w, int dirfd, const char *name, const char *path,
 		     const struct stat *st, struct tv_err *err)
 {
@@ -229,6 +245,10 @@ static int list_file(struct files *w, int dirfd, const char *name, const char *p
 	if (w->count++ >= TV_OUTPUTS_LISTED)
 		return 0;
 	int r = hash_file(w, dirfd, name, hex, err);
+	if (r == -ENOENT || r == -EACCES) {
+		tv_err_clear(err);
+		return list_closed(w, path, r, err);
+	}
 	if (r < 0)
 		return r;
 	cJSON *one = cJSON_CreateObject();
@@ -243,7 +263,7 @@ static int list_file(struct files *w, int dirfd, const char *name, const char *p
 int tv_rundir_outputs(const char *run_dir, cJSON **out, struct tv_err *err)
 {
 	tv_autojson cJSON *doc = cJSON_CreateObject(), *list = cJSON_CreateArray();
-	struct files w = { .visit = list_file, .skip = "data/lakehouse", .list = list };
+	struct files w = { .visit = list_file, .closed = list_closed, .skip = "data/lakehouse", .list = list };
 	int r = doc && list ? tv_hasher_new(&w.hasher, err) : tv_err_nomem(err);
 	if (r == 0)
 		r = walk_run(&w, run_dir, err);

@@ -21,7 +21,8 @@ int tv_rundir_make(const struct tv_plan *p, bool fresh, bool *touched, struct tv
 void tv_rundir_unmake(const struct tv_plan *p);
 
 /* What the run left in data/ and reports/, the overlay left out: {"count", "bytes", "files": [{"path",
- * "size", "sha256"}], "unlisted": n}. At most TV_OUTPUTS_LISTED files are listed and hashed. */
+ * "size", "sha256"} or {"path", "error"} when the user may not read it, …], "unlisted": n}. At most
+ * TV_OUTPUTS_LISTED files are listed and hashed. */
 #define TV_OUTPUTS_LISTED 10000
 int tv_rundir_outputs(const char *run_dir, cJSON **out, struct tv_err *err);
 
