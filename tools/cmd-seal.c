@@ -1,11 +1,13 @@
 /* tvfs seal RUN_ID: ends a run that was kept open; it is never written again. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "store/base/cleanup.h"
 #include "store/base/json.h"
 #include "store/runrec.h"
 #include "tools/cli.h"
 #include "tools/commands.h"
+#include "tools/run/plan.h"
 #include "tools/run/record.h"
 #include "tools/run/rundir.h"
 
@@ -60,9 +62,23 @@ static int answer(struct tv_cli *cli, const cJSON *record, bool already)
 	return tv_cli_json(cli, doc);
 }
 
+/* Where the run is: where the settings say (the project may have been moved or copied since), or
+ * where it was when it began. */
+static int find_run_dir(struct tv_cli *cli, const cJSON *record, char **out)
+{
+	struct stat st;
+	tv_autofree char *here = NULL;
+	int r = tv_plan_run_dir(cli->settings, tv_record_text(record, "run_id"), &here, &cli->err);
+	if (r < 0)
+		return r;
+	*out = stat(here, &st) == 0 ? tv_steal_ptr(&here) : strdup(tv_record_text(record, "run_dir"));
+	return *out ? 0 : tv_err_nomem(&cli->err);
+}
+
 int tv_cmd_seal(struct tv_cli *cli)
 {
 	tv_autojson cJSON *record = NULL, *outputs = NULL;
+	tv_autofree char *run_dir = NULL;
 	const char *id = cli->args[0];
 	int r = tv_cli_open(cli);
 	if (r == 0)
@@ -77,8 +93,9 @@ int tv_cmd_seal(struct tv_cli *cli)
 	r = check_state(record, &cli->err);
 	if (r)
 		return r < 0 ? r : answer(cli, record, true);
-	const char *run_dir = tv_record_text(record, "run_dir");
-	r = tv_rundir_outputs(run_dir, &outputs, &cli->err);
+	r = find_run_dir(cli, record, &run_dir);
+	if (r == 0)
+		r = tv_rundir_outputs(run_dir, &outputs, &cli->err);
 	if (r == 0)
 		r = tv_record_change(cli->store, id, run_dir, seal, &(struct sealing){ outputs },
 				     &cli->err);

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 
@@ -246,6 +247,32 @@ def test_keep_open_and_seal(any_project):
     record = p.record("r3")
     assert record["state"] == "open" and len(record["sessions"]) == 1
     p.assert_clean()
+
+
+def test_run_stays_where_it_began(base):
+    from conftest import make
+    p = make(base, "stays")
+    p.sh("echo 1 >data/lakehouse/n", "--run-id", "r1", "--keep-open")
+    # other settings: its earlier writes must not vanish
+    p.configure(runs="elsewhere/runs")
+    done = p.sh("true", "--run-id", "r1", "--keep-open", status=125)
+    assert str(p.run_dir("r1")) in done.err and "runs" in done.err
+    assert not (p.path / "elsewhere/runs/r1").exists()
+    p.configure()
+    # a copy of the project, and a moved one
+    copy, moved = p.path.with_name(p.path.name + "-copy"), p.path.with_name(p.path.name + "-moved")
+    shutil.copytree(p.path, copy)
+    c = type(p)(copy)
+    c.sh("cat data/lakehouse/n; echo 2 >data/lakehouse/n", "--run-id", "r1", "--keep-open")
+    c("seal", "r1")
+    assert c.record("r1")["state"] == "sealed" and c.record("r1")["run_dir"] == str(c.run_dir("r1"))
+    assert p.record("r1")["state"] == "open"
+    assert (p.run_dir("r1") / "data/lakehouse/n").read_text() == "1\n"
+    p.path.rename(moved)
+    m = type(p)(moved)
+    m("seal", "r1")
+    assert m.record("r1")["state"] == "sealed"
+    m.assert_clean()
 
 
 def test_live_run_is_refused(project):

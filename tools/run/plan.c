@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ void tv_plan_free(struct tv_plan *p)
 	free(p->run_dir);
 	free(p->data_dir);
 	free(p->overlay_dir);
+	free(p->recorded_dir);
 	for (size_t i = 0; i < p->n_inputs; i++) {
 		free(p->inputs[i].from);
 		free(p->inputs[i].to);
@@ -218,6 +220,25 @@ static int plan_redirects(struct tv_plan *p, struct tv_err *err)
 	return 0;
 }
 
+static bool is_folder(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* A run stays where it began: in another folder its earlier writes would be missing. That the whole
+ * project was moved or copied is something else. */
+static int check_place(const struct tv_plan *p, struct tv_err *err)
+{
+	if (!p->recorded_dir || strcmp(p->recorded_dir, p->run_dir) == 0 || is_folder(p->run_dir) ||
+	    !is_folder(p->recorded_dir))
+		return 0;
+	return tv_err_set(err, -EINVAL,
+			  "run '%s' is in '%s', and \"runs\" in tvfs.json names another folder now: set "
+			  "it back, move the run there, or use another --run-id",
+			  p->run_id, p->recorded_dir);
+}
+
 static int plan_paths(struct tv_plan *p, struct tv_err *err)
 {
 	p->cwd = getcwd(NULL, 0);
@@ -229,6 +250,9 @@ static int plan_paths(struct tv_plan *p, struct tv_err *err)
 	r = tv_plan_run_dir(p->settings, p->run_id, &p->run_dir, err);
 	if (r < 0)
 		return tv_err_wrap(err, r, "the folder of runs");
+	r = check_place(p, err);
+	if (r < 0)
+		return r;
 	p->data_dir = tv_path_join(p->run_dir, "data");
 	p->overlay_dir = p->data_dir ? tv_path_join(p->data_dir, "lakehouse") : NULL;
 	if (!p->overlay_dir)
@@ -283,8 +307,9 @@ static int plan_known(struct tv_store *s, struct tv_plan *p, struct tv_err *err)
 	if (p->known)
 		trace = tv_record_text(record, "trace_id");
 	p->trace_id = strdup(trace && *trace ? trace : made);
+	p->recorded_dir = p->known ? strdup(tv_record_text(record, "run_dir")) : NULL;
 	cJSON_Delete(record);
-	return r == 0 && !p->trace_id ? tv_err_nomem(err) : r;
+	return r == 0 && (!p->trace_id || (p->known && !p->recorded_dir)) ? tv_err_nomem(err) : r;
 }
 
 /* Before the command has worked for hours: a name that could never be published on. */

@@ -44,6 +44,7 @@ struct tv_plan {
 	char *store;	   /* the .tvfs folder */
 	char *lakehouse;   /* where the view is shown */
 	char *run_dir, *data_dir, *overlay_dir;
+	char *recorded_dir; /* where the record of a known run says that it is */
 	struct tv_bind *inputs; /* read-only; from and to are the same */
 	size_t n_inputs;
 	struct tv_bind *redirects;

@@ -166,6 +166,7 @@ static bool fill_live(cJSON *doc, const struct tv_plan *p, const struct tv_recor
 	cJSON_DeleteItemFromObjectCaseSensitive(doc, "exit_status");
 	cJSON_DeleteItemFromObjectCaseSensitive(doc, "failure");
 	return tv_record_set(doc, "state", cJSON_CreateString("live")) &&
+	       tv_record_set(doc, "run_dir", tv_record_string(p->run_dir)) &&
 	       tv_record_set(doc, "profile", cJSON_CreateString(p->profile->name)) &&
 	       tv_record_set(doc, "strict_isolation",
 			     cJSON_CreateBool(p->profile->strict_isolation)) &&
@@ -185,8 +186,7 @@ static cJSON *new_record(const struct tv_plan *p, const struct tv_record_process
 	    tv_record_set(doc, "tvfs_version", cJSON_CreateString(TVFS_VERSION)) &&
 	    tv_record_set(doc, "engine_version",
 			  cJSON_CreateString(p->settings->engine_version)) &&
-	    tv_record_set(doc, "created", tv_record_time(tv_now_ns())) &&
-	    tv_record_set(doc, "run_dir", tv_record_string(p->run_dir)) && fill_live(doc, p, who))
+	    tv_record_set(doc, "created", tv_record_time(tv_now_ns())) && fill_live(doc, p, who))
 		return tv_steal_ptr(&doc);
 	return NULL;
 }
