@@ -339,6 +339,7 @@ static int start_stopper(struct stopper *stop, struct tv_session *s, struct tv_e
 	sigaction(SIGUSR1, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
+	sigaction(SIGXFSZ, &action, NULL); /* a limit of file sizes is the writer's error (EFBIG) */
 	sigemptyset(&stop->signals);
 	sigaddset(&stop->signals, SIGTERM);
 	sigaddset(&stop->signals, SIGINT);

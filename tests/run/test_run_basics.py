@@ -402,6 +402,20 @@ def test_signal_dispositions(project):
     assert mask.out == "[]\n"
 
 
+def test_limit_of_file_sizes(any_project):
+    """It is the command's: no part of the run dies of it."""
+    p = any_project
+    p.write("big.bin", b"x" * 12000000)
+    p.commit("-m", "big")
+    done = p.finish(p.start("sh", "-c", "ulimit -f 20000; exec tvfs run --run-id r1 --passthrough off -- sh -c '"
+                            "head -c 12000000 /dev/zero >data/lakehouse/new; echo $?; echo x >>data/lakehouse/big.bin;"
+                            "echo $?; cat data/lakehouse/a.txt'"))
+    first, second, last = done.out.split()
+    assert first != "0" and second != "0" and last == "one"
+    assert p.record("r1")["state"] == "sealed"
+    p.assert_clean()
+
+
 def test_large_environment_and_arguments(project):
     words = ["x" * 1000] * 500
     done = project.run("sh", "-c", 'echo $#', "sh", *words, options=["--run-id", "r1"])

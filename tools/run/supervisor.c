@@ -378,6 +378,7 @@ static int detach(struct tv_supervisor *s, struct tv_err *err)
 	sigset_t set;
 	setsid();
 	prctl(PR_SET_NAME, "tvfs-supervisor");
+	signal(SIGXFSZ, SIG_IGN); /* the caller's limit of file sizes is an error here, not the end */
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return tv_err_sys(err, -errno, "cannot open /dev/null");
