@@ -302,6 +302,25 @@ def test_figures(project):
     project("umount", mnt)
 
 
+def test_stopped_daemon(project):
+    """Nobody waits for it for ever, however often it is asked."""
+    mnt = project.path / "mnt"
+    mnt.mkdir()
+    project("mount", mnt)
+    (row,) = project.live()["live"]
+    os.kill(row["pid"], signal.SIGSTOP)
+    try:
+        asked = [project.start(project.bin / "tvfs", "ps") for _ in range(24)]
+        for process in asked:
+            assert str(mnt) in project.finish(process, timeout=30).out
+        assert not any(project.json("prune").values())
+    finally:
+        os.kill(row["pid"], signal.SIGCONT)
+    assert (mnt / "a.txt").read_text() == "one\n"
+    project("umount", mnt)
+    project.assert_clean()
+
+
 def test_many_mounts(project):
     mounts = [project.path / f"m{i}" for i in range(8)]
     for m in mounts:

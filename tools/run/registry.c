@@ -185,7 +185,7 @@ static int read_figures(int sock, struct tv_buf *out, struct tv_err *err)
 		if (n == 0)
 			return tv_err_set(err, -ETIMEDOUT, "the daemon does not answer");
 		ssize_t got = n < 0 ? -1 : read(sock, chunk, sizeof(chunk));
-		if (got < 0 && errno != EINTR)
+		if (got < 0 && errno != EINTR && errno != EAGAIN)
 			return tv_err_sys(err, -errno, "cannot read the daemon's figures");
 		if (got == 0)
 			return 0;
@@ -203,10 +203,16 @@ int tv_registry_figures(struct tv_store *s, const char *id, cJSON **out, struct 
 	tv_autoclose int live = open_live(s, err);
 	if (live < 0)
 		return live;
-	tv_autoclose int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* Not blocking: a stopped daemon whose queue is full would hold us for ever. */
+	tv_autoclose int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	socket_address(live, id, &address);
-	if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return tv_err_sys(err, -errno, "cannot reach the daemon");
-	int r = read_figures(sock, &text, err);
+	int r = sock < 0 ? -errno : 0;
+	if (r == 0 && connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
+		r = -errno;
+	if (r == -EAGAIN)
+		return tv_err_set(err, -ETIMEDOUT, "the daemon does not answer");
+	if (r < 0)
+		return tv_err_sys(err, r, "cannot reach the daemon");
+	r = read_figures(sock, &text, err);
 	return r < 0 ? r : tv_json_parse((const char *)text.data, text.len, out, err);
 }
