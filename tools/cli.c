@@ -93,7 +93,13 @@ static void print_json_error(struct tv_cli *cli, int code, int status)
 	cJSON_AddStringToObject(error, "code", name ? name : "");
 	cJSON_AddNumberToObject(error, "exit", status);
 	tv_json_add_bytes(error, "message", cli->err.text, strlen(cli->err.text));
-	tv_cli_json(cli, doc);
+	if (!cli->out_given) {
+		tv_cli_json(cli, doc);
+		return;
+	}
+	tv_autofree char *text = cJSON_PrintUnformatted(doc);
+	fprintf(tv_cli_errors(cli), "%s\n", text ? text : "");
+	cJSON_Delete(doc);
 }
 
 /* A reader that had enough (`| head`) is not worth a message. */

@@ -46,6 +46,7 @@ struct tv_cli {
 	int n_args;
 	struct tv_value *values; /* of options, private to cli.c */
 	bool json, quiet, color, progress_bar;
+	bool out_given; /* stdout is the command's that was started: nothing of ours goes there */
 	const char *store_option; /* --store or TVFS_STORE, or NULL */
 	struct tv_store *store;	  /* opened by tv_cli_open; closed by the caller of the command */
 	struct tv_settings *settings;

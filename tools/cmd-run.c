@@ -73,6 +73,7 @@ static void tell_registered(void *arg)
 	tv_sha_hex(&p->commit.id, commit);
 	tv_sha_hex(&p->commit.root.sha, foundation);
 	FILE *out = tv_cli_errors(t->cli);
+	t->cli->out_given = true;
 	if (!t->cli->json) {
 		if (!t->cli->quiet)
 			fprintf(out, "run %s on foundation %s (commit %.12s)\n", p->run_id, foundation,
@@ -101,6 +102,7 @@ static void tell_note(void *arg, const char *text)
 static int report(struct tv_cli *cli, const struct tv_outcome *out)
 {
 	fflush(stdout);
+	cli->out_given = cli->out_given || out->ran;
 	if (out->err.text[0]) {
 		cli->err = out->err;
 		cli->status = out->status >= 0 ? out->status : EXIT_OWN;

@@ -51,6 +51,11 @@ def test_line_on_stderr_and_quiet(project):
     assert re.fullmatch(rf"run r1 on foundation {foundation} \(commit [0-9a-f]{{12}}\)\n", done.err)
     assert project.sh("true", "--quiet").err == ""
     line = json.loads(project.sh("true", "--json", "--run-id", "r3").err)
+    # stdout is the command's, also when tvfs fails after it
+    done = project.sh("echo out; echo '{' >data/lakehouse/b.json", "--json", "--publish", "main", status=13)
+    assert done.out == "out\n" and json.loads(done.err.splitlines()[-1])["error"]["exit"] == 13
+    done = project.run("no-such", options=["--json"], status=127)
+    assert done.out == "" and json.loads(done.err.splitlines()[-1])["error"]["exit"] == 127
     assert line["run_id"] == "r3" and line["foundation_hash"] == foundation
     done = project.sh("true")
     assert re.match(r"run \d{8}T\d{6}Z-[0-9a-f]{6} on foundation", done.err)
