@@ -1,6 +1,7 @@
 /* tvfs run [OPTION...] [--] COMMAND [ARG...]: a command on a frozen lakehouse. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store/base/cleanup.h"
 #include "store/base/json.h"
@@ -163,6 +164,14 @@ static int enter_session(void *arg, cJSON *doc, struct tv_err *err)
 	const char *id = tv_record_text(doc, "run_id");
 	if (strcmp(tv_record_text(doc, "state"), "live") != 0 || !tv_record_alive(doc))
 		return tv_err_set(err, -TV_E_LOCKED, "run '%s' is ending: there is nothing to join", id);
+	if (tv_record_mounted(doc))
+		return tv_err_set(err, -TV_E_LOCKED,
+				  "run '%s' is mounted ('tvfs ps' tells where), there is no command to join",
+				  id);
+	const cJSON *uid = cJSON_GetObjectItemCaseSensitive(doc, "uid");
+	if (cJSON_IsNumber(uid) && (uid_t)uid->valuedouble != geteuid())
+		return tv_err_set(err, -EPERM, "run '%s' is %s's, and its view shows itself to nobody else; "
+				  "join it as that user", id, tv_record_text(doc, "user"));
 	if (fd_number(fds, "mount") < 0 ||
 	    !tv_record_process(doc, "supervisor", &j->target.supervisor))
 		return tv_err_set(err, -EAGAIN, "run '%s' has not started its command yet; try again",

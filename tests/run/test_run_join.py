@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from run_support import alive, wait_for
+from run_support import Project, alive, wait_for
 
 
 def start(p, script="touch export-ready; while ! test -e data/lakehouse/stop; do sleep 0.05; done; echo main",
@@ -113,3 +113,17 @@ def test_interrupting_the_wait_ends_joined(project):
     project.finish(process)
     project.finish(joined, None)
     project.assert_clean()
+
+
+def test_root_does_not_join_a_users_run(base, request):
+    """It would see nothing: the kernel shows a user's view to this user alone."""
+    from conftest import make
+    user = request.getfixturevalue("user")
+    p = make(base, "foreign", request.getfixturevalue("user_bin"), user)
+    process = start(p)
+    root = Project(p.path)
+    done = root.run("sh", "-c", "touch export-joined", options=["--join", "r1"], status=125)
+    assert user.pw_name in done.err and not (p.path / "export-joined").exists()
+    join(p, "touch data/lakehouse/stop")
+    p.finish(process)
+    p.assert_clean()

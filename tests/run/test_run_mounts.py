@@ -72,7 +72,9 @@ def test_with_a_run(any_project, mnt):
     p("mount", "--run-id", "r1", mnt)
     as_owner(p, f"echo w >'{mnt}/w'; rm '{mnt}/a.txt'; echo r >'{mnt}/portfolio_candidates.json'")
     assert p.record("r1")["state"] == "live"
-    p.sh("true", "--run-id", "r1", status=125)  # locked while it is mounted
+    # locked while it is mounted, and there is nothing to join
+    assert "tvfs umount" in p.sh("true", "--run-id", "r1", status=125).err
+    assert "mounted" in p.run("true", options=["--join", "r1"], status=125).err
     p("umount", mnt)
     record = p.record("r1")
     assert record["state"] == "open"

@@ -104,6 +104,9 @@ int tv_plan_admit(const cJSON *record, const struct tv_commit *commit, struct tv
 		return locked_elsewhere(id, &have, tv_record_text(record, "foundation_hash"),
 					commit, err);
 	bool live = strcmp(state, "live") == 0 || strcmp(state, "ending") == 0;
+	if (live && tv_record_alive(record) && tv_record_mounted(record))
+		return tv_err_set(err, -TV_E_LOCKED,
+				  "run '%s' is mounted ('tvfs ps' tells where); 'tvfs umount' it first", id);
 	if (live && tv_record_alive(record))
 		return tv_err_set(err, -TV_E_LOCKED,
 				  "run '%s' is live; to start another command in it: tvfs run "

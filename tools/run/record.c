@@ -78,6 +78,12 @@ bool tv_record_alive(const cJSON *doc)
 	       tv_process_alive(&p);
 }
 
+bool tv_record_mounted(const cJSON *doc)
+{
+	struct tv_process p;
+	return !tv_record_process(doc, "supervisor", &p);
+}
+
 bool tv_record_add_who(cJSON *doc)
 {
 	char host[256] = "";

@@ -22,6 +22,8 @@ bool tv_record_set(cJSON *doc, const char *key, cJSON *item);
 
 /* True while the supervisor (or the daemon of a mount) named in the record lives. */
 bool tv_record_alive(const cJSON *doc);
+/* True when what is live is a mount (tvfs mount --run-id), not a command. */
+bool tv_record_mounted(const cJSON *doc);
 /* A process of the record: "front", "supervisor", "daemon", "command". False when not known. */
 bool tv_record_process(const cJSON *doc, const char *who, struct tv_process *out);
 
