@@ -138,6 +138,18 @@ def test_broken_files_are_refused(project, name, contents):
     assert project.json("fsck")["damages"] == 0
 
 
+def test_ignored_names_are_not_published(project):
+    """As in a commit: locks and temporary files that scripts leave behind."""
+    project("commit", "-m", "now")
+    project.sh("cd data/lakehouse; echo n >new.json.tmp; touch audit.json.lock; mkdir -p x.tmp/deep sub/y; echo '{' >x.tmp/deep/f.json;"
+               "echo 1 >sub/y/.bak_1; echo 2 >sub/y/f", "--publish", "main", "--run-id", "r1")
+    names = set(project("ls", "-R").out.split())
+    assert "sub/y/f" in names and not {n for n in names if "tmp" in n or "lock" in n or "bak" in n}, names
+    project("sync")
+    assert project.json("commit")["foundation_hash"] == project.json("show")["foundation_hash"]
+    project("fsck")
+
+
 def test_new_branch_and_keep_open(project):
     project.sh("echo 1 >data/lakehouse/n", "--publish", "draft/x", "--run-id", "r1", "--keep-open")
     assert project.record("r1")["state"] == "open"

@@ -9,6 +9,7 @@
 #include "store/base/path.h"
 #include "store/filecheck.h"
 #include "store/publish.h"
+#include "store/scan.h"
 #include "tools/cli.h"
 #include "tools/run/record.h"
 
@@ -87,6 +88,38 @@ static int check_files(struct attempt *a, struct tv_err *err)
 			  refused > 1 ? " (and others, see the run's record)" : "");
 }
 
+/* Ignored by itself, or in a folder that is. */
+static bool is_ignored(const struct tv_settings *s, const char *path)
+{
+	tv_autofree char *copy = strdup(path);
+	for (char *slash = copy; slash; slash = strchr(slash + 1, '/')) {
+		char was = *slash;
+		if (slash > copy)
+			*slash = '\0';
+		bool ignored = slash > copy && tv_scan_ignored((const char *const *)s->ignore.items,
+							       s->ignore.len, copy);
+		*slash = was;
+		if (ignored)
+			return true;
+	}
+	return tv_scan_ignored((const char *const *)s->ignore.items, s->ignore.len, path);
+}
+
+/* What a commit passes over is not published either: locks and temporary files of scripts. */
+static void drop_ignored(const struct tv_settings *s, struct tv_overlay_edits *e)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < e->len; i++) {
+		if (!is_ignored(s, e->edits[i].path)) {
+			e->edits[kept++] = e->edits[i];
+			continue;
+		}
+		free((void *)(uintptr_t)e->edits[i].path);
+		free((void *)(uintptr_t)e->edits[i].entry.target);
+	}
+	e->len = kept;
+}
+
 /* Blobs are placed before they are checked: what was refused stays without a row, and gc takes it. */
 static int import_overlay(struct attempt *a, int overlay_fd, struct tv_entry *ours,
 			  struct tv_err *err)
@@ -102,6 +135,8 @@ static int import_overlay(struct attempt *a, int overlay_fd, struct tv_entry *ou
 	if (r == 0)
 		r = tv_overlay_edits(overlay_fd, stored, &a->plan->commit.root, names, n_names, a->blobs,
 				     &a->edits, err);
+	if (r == 0)
+		drop_ignored(a->plan->settings, &a->edits);
 	if (r == 0)
 		r = tv_blobs_place(a->blobs, err);
 	if (r == 0)
