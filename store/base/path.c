@@ -81,6 +81,8 @@ bool tv_path_under(const char *path, const char *dir)
 	size_t n = strlen(dir);
 	if (n == 0)
 		return true;
+	if (n == 1 && *dir == '/')
+		return *path == '/';
 	return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 

@@ -124,6 +124,26 @@ def test_errors(any_project, mnt):
     p.assert_clean()
 
 
+def test_not_on_the_root(project):
+    """The daemon's unmount of '/' would take the machine's own root away."""
+    if os.geteuid() != 0:
+        pytest.skip("machine cannot: mount in a namespace of its own without root")
+    for path in ("/", "/..", "//"):
+        done = subprocess.run(["unshare", "-m", project.bin / "tvfs", "mount", path], cwd=project.path,
+                              capture_output=True, check=False, timeout=60)
+        assert done.returncode == 1 and b"the store is there" in done.stderr, done
+    project.assert_clean()
+
+
+def test_two_at_once_at_one_place(any_project, mnt):
+    p = any_project
+    starts = [p.start(p.bin / "tvfs", "mount", mnt) for _ in range(4)]
+    statuses = [p.finish(s, None).status for s in starts]
+    assert sorted(statuses) == [0, 1, 1, 1] and len(fuse_mounts(mnt)) == 1
+    p("umount", mnt)
+    p.assert_clean()
+
+
 def test_busy(any_project, mnt):
     p = any_project
     p("mount", mnt)

@@ -185,6 +185,9 @@ static void paths(void **state)
 	assert_true(tv_path_under("a", "a"));
 	assert_true(tv_path_under("a", ""));
 	assert_false(tv_path_under("ab", "a"));
+	assert_true(tv_path_under("/a", "/"));
+	assert_true(tv_path_under("/", "/"));
+	assert_false(tv_path_under("a", "/"));
 	assert_true(tv_path_matches("*.lock", "a/b.lock"));
 	assert_false(tv_path_matches("a/*.lock", "a/b/c.lock"));
 	assert_true(tv_path_matches("a/*.lock", "a/b.lock"));

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,6 +34,7 @@ struct way {
 	struct tv_process daemon; /* who serves: a daemon, or this process */
 	struct tv_daemon_fds fds;
 	int sock;
+	int door; /* the mountpoint, locked until the mount is there; -1 */
 	bool leased, registered, created, touched;
 };
 
@@ -41,6 +43,7 @@ static void way_clear(struct way *w)
 	tv_close_p(&w->fds.overlay);
 	tv_close_p(&w->fds.figures);
 	tv_close_p(&w->sock);
+	tv_close_p(&w->door);
 	tv_commit_free(&w->commit);
 	tv_plan_free(w->plan);
 	tv_store_close(w->store);
@@ -72,6 +75,11 @@ static int check_mountpoint(struct way *w, struct tv_err *err)
 	    tv_path_under(w->store_folder, w->mountpoint))
 		return tv_err_set(err, -EINVAL, "cannot mount on '%s': the store is there",
 				  w->mountpoint);
+	/* Two at once would both find the place free, and lie on one another. Who may not open the folder
+	 * goes without. */
+	w->door = open(w->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (w->door >= 0 && flock(w->door, LOCK_EX) < 0 && errno == EINTR)
+		;
 	r = tv_mountinfo_find(w->mountpoint, &there, err);
 	if (r == 1 && strcmp(there.type, TV_MOUNT_TYPE) == 0)
 		return tv_err_set(err, -EBUSY, "'%s' is mounted already (%s)", w->mountpoint,
@@ -212,6 +220,8 @@ static struct tv_serve describe(const struct way *w)
 static void tell_ready(void *arg)
 {
 	struct way *w = arg;
+	tv_close_p(&w->door);
+	w->door = -1;
 	w->m->ready(w->m->arg, w->mountpoint);
 }
 
@@ -254,7 +264,8 @@ static int in_background(struct way *w, struct tv_err *err)
 
 int tv_mounting_start(struct tv_store **store, const struct tv_mounting *m, struct tv_err *err)
 {
-	struct way w = { .m = m, .store = tv_steal_ptr(store), .fds = { -1, -1, -1 }, .sock = -1 };
+	struct way w = { .m = m, .store = tv_steal_ptr(store), .fds = { -1, -1, -1 }, .sock = -1,
+			 .door = -1 };
 	w.store_folder = strdup(tv_store_folder(w.store));
 	int r = w.store_folder ? check_mountpoint(&w, err) : tv_err_nomem(err);
 	if (r == 0)
