@@ -124,7 +124,7 @@ static int run(struct tv_cli *cli, const struct tv_request *q)
 		r = tv_plan_make(cli->store, cli->settings, q, &rev, &plan, &cli->err);
 	if (r < 0)
 		return own_failure(cli, r);
-	r = tv_plan_gates(cli->store, plan, &cli->err);
+	r = tv_plan_gates(tv_store_nodes(cli->store), &plan->commit.root, plan, &cli->err);
 	if (r < 0) {
 		tv_plan_free(plan);
 		return r == -TV_E_GATE || r == -TV_E_MISSING ? r : own_failure(cli, r);

@@ -150,6 +150,25 @@ def test_ignored_names_are_not_published(project):
     project("fsck")
 
 
+def test_gates_judge_what_is_published(project):
+    p = project
+    p.configure(profiles={"data": {"gates": [{"file": "a.txt"}, {"file": "sub/b.txt", "max_age": "1h"}]}})
+    first = p.json("show")["commit"]
+    done = p.sh("rm data/lakehouse/a.txt", "--publish", "main", "--run-id", "r1", status=13)
+    assert "a.txt" in done.err and "gate" in done.err and "not published" in done.err
+    assert p.record("r1")["publish"]["status"] == "refused" and p.record("r1")["state"] == "failed"
+    p.sh("touch -d '3 hours ago' data/lakehouse/sub/b.txt", "--publish", "main", status=13)
+    assert p.json("show")["commit"] == first
+
+    # the merged result: somebody else takes away what it needs
+    def other():
+        p.sh("rm data/lakehouse/a.txt", "--publish", "main", "--profile", "development")
+    process = in_between(p, ["--publish", "main"], "echo x >data/lakehouse/x", other)
+    assert "a.txt" in p.finish(process, 13).err
+    assert "x" not in listing(p)
+    p.assert_clean()
+
+
 def test_new_branch_and_keep_open(project):
     project.sh("echo 1 >data/lakehouse/n", "--publish", "draft/x", "--run-id", "r1", "--keep-open")
     assert project.record("r1")["state"] == "open"

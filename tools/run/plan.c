@@ -133,12 +133,12 @@ int tv_plan_run_dir(const struct tv_settings *settings, const char *run_id, char
 	return *out ? 0 : tv_err_nomem(err);
 }
 
-static int check_gate(struct tv_store *s, const struct tv_plan *p,
-		      const struct tv_setting_gate *gate, struct tv_err *err)
+static int check_gate(const struct tv_node_source *nodes, const struct tv_entry *root,
+		      const struct tv_plan *p, const struct tv_setting_gate *gate, struct tv_err *err)
 {
 	struct tv_entry e;
 	char age[32], limit[32];
-	int r = tv_tree_lookup(tv_store_nodes(s), &p->commit.root, gate->file, &e, NULL, err);
+	int r = tv_tree_lookup(nodes, root, gate->file, &e, NULL, err);
 	if (r == -ENOENT || r == -ENOTDIR)
 		return tv_err_set(err, -TV_E_MISSING,
 				  "gate of profile '%s': the foundation has no '%s'; commit one, or "
@@ -160,11 +160,12 @@ static int check_gate(struct tv_store *s, const struct tv_plan *p,
 			  p->profile->name, gate->file, age, limit);
 }
 
-int tv_plan_gates(struct tv_store *s, const struct tv_plan *p, struct tv_err *err)
+int tv_plan_gates(const struct tv_node_source *nodes, const struct tv_entry *root,
+		  const struct tv_plan *p, struct tv_err *err)
 {
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < p->profile->n_gates; i++)
-		r = check_gate(s, p, &p->profile->gates[i], err);
+		r = check_gate(nodes, root, p, &p->profile->gates[i], err);
 	return r;
 }
 

@@ -64,9 +64,11 @@ void tv_plan_free(struct tv_plan *p);
  * (-EROFS). */
 int tv_plan_admit(const cJSON *record, const struct tv_commit *commit, struct tv_err *err);
 
-/* The gates of the profile, on exactly the plan's commit: -TV_E_MISSING a file that is not there or
+/* The gates of the profile, on exactly this tree (the plan's commit at the start, the merged one at a
+ * publish): -TV_E_MISSING a file that is not there or
  * too old, -TV_E_GATE something else at its path. */
-int tv_plan_gates(struct tv_store *s, const struct tv_plan *p, struct tv_err *err);
+int tv_plan_gates(const struct tv_node_source *nodes, const struct tv_entry *root,
+		  const struct tv_plan *p, struct tv_err *err);
 
 /* <runs>/<run id>, absolute. Owned by the caller. */
 int tv_plan_run_dir(const struct tv_settings *settings, const char *run_id, char **out,

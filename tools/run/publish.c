@@ -158,6 +158,18 @@ static char *commit_meta(const struct tv_plan *p)
 	return cJSON_PrintUnformatted(meta);
 }
 
+/* The profile's gates on what would be published: a job may have removed what they ask for. */
+static int judge(void *arg, const struct tv_node_source *nodes, const struct tv_entry *merged,
+		 struct tv_err *err)
+{
+	const struct attempt *a = arg;
+	struct tv_err why = TV_ERR_INIT;
+	int r = tv_plan_gates(nodes, merged, a->plan, &why);
+	if (r < 0)
+		tv_err_set(err, r == -TV_E_MISSING ? -TV_E_GATE : r, "%s", why.text);
+	return r == -TV_E_MISSING ? -TV_E_GATE : r;
+}
+
 static int attempt_publish(struct attempt *a, int overlay_fd, struct tv_published *done,
 			   struct tv_err *err)
 {
@@ -182,6 +194,8 @@ static int attempt_publish(struct attempt *a, int overlay_fd, struct tv_publishe
 		.message = p->request.message ? p->request.message : message,
 		.trace_id = p->trace_id,
 		.meta = meta,
+		.gate = judge,
+		.gate_arg = a,
 	};
 	return tv_publish(a->store, &how, done, &a->conflicts, err);
 }
