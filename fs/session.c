@@ -269,10 +269,12 @@ static int attach(struct tv_session *s, struct tv_err *err)
 				  "cannot mount at '%s': users other than root need fusermount3 "
 				  "(package fuse3)",
 				  m->mountpoint);
-	return tv_err_sys(err, errno ? -errno : -EACCES, "cannot mount at '%s'%s", m->mountpoint,
-			  geteuid() != 0 && m->allow_other ?
-				  " (users other than root may let others in when /etc/fuse.conf has "
-				  "user_allow_other)" : "");
+	return tv_err_sys(
+		err, errno ? -errno : -EACCES, "cannot mount at '%s'%s", m->mountpoint,
+		geteuid() != 0 && m->allow_other
+			? " (users other than root may let others in when /etc/fuse.conf has "
+			  "user_allow_other)"
+			: "");
 }
 
 static void detach(struct tv_session *s)

@@ -25,8 +25,9 @@ static int descend(int root, const char *path, size_t n, int last_flags)
 		memcpy(part, name, len);
 		part[len] = 0;
 		bool last = at >= path + n;
-		int next = openat(fd < 0 ? root : fd, part,
-				  (last ? last_flags : O_PATH) | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int next =
+			openat(fd < 0 ? root : fd, part,
+			       (last ? last_flags : O_PATH) | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (next < 0)
 			return errno == ELOOP ? -ENOTDIR : -errno;
 		if (fd >= 0)

@@ -54,14 +54,16 @@ int tv_checkout_file(struct tv_store *s, const struct tv_entry *file, int fd, st
 		return tv_err_sys(err, -errno, "cannot stat a blob");
 	tv_addr_hex(&file->addr, hex);
 	if ((uint64_t)st.st_size != file->size)
-		return tv_err_set(err, -TV_E_DAMAGED, "blob %s has %lld bytes instead of %llu: run fsck",
-				  hex, (long long)st.st_size, (unsigned long long)file->size);
+		return tv_err_set(err, -TV_E_DAMAGED,
+				  "blob %s has %lld bytes instead of %llu: run fsck", hex,
+				  (long long)st.st_size, (unsigned long long)file->size);
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return tv_err_sys(err, -errno, "cannot write");
 	bool cloned = file->size && ioctl(fd, FICLONE, blob) == 0;
 	int res = read_blob(blob, cloned ? -1 : fd, &addr, err);
 	if (res == 0 && !tv_addr_eq(&addr, &file->addr))
-		res = tv_err_set(err, -TV_E_DIGEST, "blob %s does not match its digest: run fsck", hex);
+		res = tv_err_set(err, -TV_E_DIGEST, "blob %s does not match its digest: run fsck",
+				 hex);
 	return res;
 }
 
@@ -81,8 +83,8 @@ static int set_times(int fd, const struct tv_entry *e)
 static int put_file(struct checkout *c, int dirfd, const char *name, const struct tv_entry *e,
 		    struct tv_err *err)
 {
-	tv_autoclose int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-				     0600);
+	tv_autoclose int fd =
+		openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return tv_err_sys(err, -errno, "cannot make the file");
 	int res = tv_checkout_file(c->s, e, fd, err);

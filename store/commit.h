@@ -11,14 +11,14 @@
 
 struct tv_commit {
 	struct tv_sha id;
-	struct tv_entry root;	  /* the top directory; root.sha is the foundation hash */
-	struct tv_sha *parents;	  /* owned; the first is where the ref stood before */
+	struct tv_entry root;	/* the top directory; root.sha is the foundation hash */
+	struct tv_sha *parents; /* owned; the first is where the ref stood before */
 	size_t n_parents;
 	int64_t time_ns;
-	uint64_t generation;	  /* 1 + the largest of the parents' */
-	uint64_t sequence;	  /* local to the store; not part of the id */
+	uint64_t generation;		   /* 1 + the largest of the parents' */
+	uint64_t sequence;		   /* local to the store; not part of the id */
 	char *author, *message, *trace_id; /* owned, UTF-8, never NULL */
-	char *meta;		  /* owned: a JSON object, "{}" when nothing is known */
+	char *meta;			   /* owned: a JSON object, "{}" when nothing is known */
 };
 
 #define TV_COMMIT_INIT ((struct tv_commit){ .author = NULL })
@@ -50,8 +50,8 @@ int tv_commit_shallow_is_in(struct tv_kv_txn *t, const struct tv_sha *parent,
 			    struct tv_err *err); /* 1, 0, -errno */
 
 /* Newest commit with this foundation hash. -ENOENT. */
-int tv_commit_of_foundation(struct tv_store *s, const struct tv_sha *foundation,
-			    struct tv_sha *id, struct tv_err *err);
+int tv_commit_of_foundation(struct tv_store *s, const struct tv_sha *foundation, struct tv_sha *id,
+			    struct tv_err *err);
 
 /* Commits from `from` backwards, newest first (by sequence), each once. visit's non-zero ends. */
 int tv_commit_log(struct tv_store *s, const struct tv_sha *from,

@@ -17,15 +17,15 @@ enum state {
 	END,   /* nothing but space */
 	STRING,
 	ESCAPE,
-	UNICODE,   /* four hexadecimal digits */
-	WORD,	   /* the rest of true, false, null, NaN, Infinity */
-	MINUS,	   /* behind a minus sign */
-	ZERO,	   /* behind a leading zero */
-	DIGITS,	   /* in the integer part */
-	POINT,	   /* behind the point: a digit must come */
-	FRACTION,  /* in the fraction */
-	EXPONENT,  /* behind e: a sign or a digit */
-	EXP_SIGN,  /* behind its sign: a digit must come */
+	UNICODE,  /* four hexadecimal digits */
+	WORD,	  /* the rest of true, false, null, NaN, Infinity */
+	MINUS,	  /* behind a minus sign */
+	ZERO,	  /* behind a leading zero */
+	DIGITS,	  /* in the integer part */
+	POINT,	  /* behind the point: a digit must come */
+	FRACTION, /* in the fraction */
+	EXPONENT, /* behind e: a sign or a digit */
+	EXP_SIGN, /* behind its sign: a digit must come */
 	EXP_DIGITS,
 };
 

@@ -28,11 +28,11 @@ int tv_filecheck_fd(const char *name, int fd, uint64_t size, struct tv_err *err)
 struct tv_jsoncheck {
 	uint8_t nesting[TV_JSON_DEPTH / 8]; /* one bit a level: 1 object, 0 array */
 	unsigned depth;
-	int state;	    /* what may come next */
-	unsigned word_at;   /* inside a literal or a \u escape: how far */
+	int state;	  /* what may come next */
+	unsigned word_at; /* inside a literal or a \u escape: how far */
 	const char *word;
 	uint64_t line;
-	bool key; /* the string being read is an object's key */
+	bool key;     /* the string being read is an object's key */
 	unsigned bom; /* bytes of a byte order mark seen */
 };
 void tv_jsoncheck_init(struct tv_jsoncheck *c);

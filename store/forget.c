@@ -193,11 +193,11 @@ struct cut {
 	struct tv_store *s;
 	const struct tv_forget *how;
 	int64_t since;
-	uint64_t seen;	    /* of the ref's history */
-	struct ids kept;    /* by a rule, or named by a root */
-	struct ids others;  /* in the history of another branch */
-	struct ids doomed;  /* of the ref's history, and neither of both; newest first */
-	struct ids ends;    /* those of the doomed that are parents of kept commits */
+	uint64_t seen;	   /* of the ref's history */
+	struct ids kept;   /* by a rule, or named by a root */
+	struct ids others; /* in the history of another branch */
+	struct ids doomed; /* of the ref's history, and neither of both; newest first */
+	struct ids ends;   /* those of the doomed that are parents of kept commits */
 };
 
 static void cut_clear(struct cut *c)
@@ -304,10 +304,10 @@ int tv_forget(struct tv_store *s, const struct tv_forget *how, visit_fn *visit, 
 	if (!how->runs && !how->ref)
 		return tv_err_set(err, -EINVAL, "forgetting commits needs a ref");
 	/* gc reads what is cut here. */
-	tv_autoclose int lock = tv_lockfile_take(s, TV_GC_LOCK, true, 0,
-						 "another gc or forget is running", err);
+	tv_autoclose int lock =
+		tv_lockfile_take(s, TV_GC_LOCK, true, 0, "another gc or forget is running", err);
 	if (lock < 0)
 		return lock;
-	return how->runs ? forget_runs(s, how, visit, arg, err) :
-			   forget_commits(s, how, visit, arg, err);
+	return how->runs ? forget_runs(s, how, visit, arg, err)
+			 : forget_commits(s, how, visit, arg, err);
 }

@@ -14,7 +14,7 @@
 struct walk {
 	struct tv_fsck_run *run;
 	const struct tv_fsck_commit *commit; /* NULL: a live folder's tree */
-	struct tv_map16 clean; /* nodes below which nothing is damaged */
+	struct tv_map16 clean;		     /* nodes below which nothing is damaged */
 };
 
 static int add_hit(struct walk *w, struct tv_fsck_bad *bad, const char *path, struct tv_err *err)
@@ -74,8 +74,8 @@ static int walk_entry(struct walk *w, const struct tv_node *node, uint32_t i, co
 	tv_autofree char *path = tv_path_join(dir, name);
 	if (!path)
 		return tv_err_nomem(err);
-	return e.kind == TV_FILE ? check_address(w, &e.addr, path, err) :
-				   walk_node(w, &e.addr, path, err);
+	return e.kind == TV_FILE ? check_address(w, &e.addr, path, err)
+				 : walk_node(w, &e.addr, path, err);
 }
 
 /* 1: this node, or something below it, is damaged. */
@@ -128,7 +128,8 @@ static int newest_first(const void *a, const void *b)
 static int walk_all(struct walk *w, struct tv_err *err)
 {
 	struct tv_fsck_run *run = w->run;
-	tv_autofree const struct tv_fsck_commit **order = calloc(run->n_commits + 1, sizeof(*order));
+	tv_autofree const struct tv_fsck_commit **order =
+		calloc(run->n_commits + 1, sizeof(*order));
 	int res = 0;
 	if (!order)
 		return tv_err_nomem(err);
@@ -179,12 +180,13 @@ static int tell_bad(struct tv_fsck_run *run, const struct tv_fsck_bad *bad, stru
 	uint64_t damages = run->figures.damages;
 	int res = 0;
 	if (!bad->n_hits)
-		return tv_fsck_tellf(run, TV_NOTE, NULL, err, "%s, but nothing needs it", bad->what);
+		return tv_fsck_tellf(run, TV_NOTE, NULL, err, "%s, but nothing needs it",
+				     bad->what);
 	for (unsigned i = 0; res == 0 && i < bad->n_hits; i++)
 		res = tell_hit(run, bad, &bad->hits[i], err);
 	if (res == 0 && bad->more)
-		res = tv_fsck_tellf(run, TV_DAMAGE, NULL, err, "%s: hits %llu more paths", bad->what,
-				    (unsigned long long)bad->more);
+		res = tv_fsck_tellf(run, TV_DAMAGE, NULL, err, "%s: hits %llu more paths",
+				    bad->what, (unsigned long long)bad->more);
 	/* One damaged thing, however many paths it hits. */
 	run->figures.damages = damages + 1;
 	return res;

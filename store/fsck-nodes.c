@@ -36,7 +36,8 @@ static int decode(struct tv_fsck_run *run, struct tv_bytes key, struct tv_bytes 
 	struct tv_err why = TV_ERR_INIT;
 	char hex[TV_ADDR_HEX];
 	if (key.len != sizeof(addr.b)) {
-		int res = tv_fsck_tellf(run, TV_DAMAGE, NULL, err, "a node row has a malformed key");
+		int res =
+			tv_fsck_tellf(run, TV_DAMAGE, NULL, err, "a node row has a malformed key");
 		return res < 0 ? res : 0;
 	}
 	memcpy(addr.b, key.data, sizeof(addr.b));
@@ -78,8 +79,8 @@ static int check_reference(struct tv_fsck_run *run, const struct tv_node *from,
 	}
 	bool agrees = tv_sha_eq(&node.self.sha, &says->sha) && node.self.size == says->size &&
 		      node.self.files == says->files &&
-		      (whole_dir || (node.self.count == says->count &&
-				     node.level + 1 == tv_node_level(from)));
+		      (whole_dir ||
+		       (node.self.count == says->count && node.level + 1 == tv_node_level(from)));
 	if (agrees)
 		return 0;
 	tv_addr_hex(tv_node_addr(from), hex);
@@ -204,12 +205,14 @@ static int collect_row(void *arg, struct tv_bytes key, struct tv_bytes value, st
 	struct tv_blob_check check;
 	struct tv_err why = TV_ERR_INIT;
 	if (key.len != sizeof(check.addr.b))
-		return tv_fsck_tellf(c->run, TV_DAMAGE, NULL, err, "a blob row has a malformed key");
+		return tv_fsck_tellf(c->run, TV_DAMAGE, NULL, err,
+				     "a blob row has a malformed key");
 	memcpy(check.addr.b, key.data, sizeof(check.addr.b));
 	if (tv_blob_row_decode(value, &check.row, &why) < 0) {
 		char hex[TV_ADDR_HEX];
 		tv_addr_hex(&check.addr, hex);
-		return tv_fsck_add_bad(c->run, &check.addr, err, "the row of blob %s is damaged", hex);
+		return tv_fsck_add_bad(c->run, &check.addr, err, "the row of blob %s is damaged",
+				       hex);
 	}
 	if (c->len == c->cap) {
 		size_t cap = c->cap ? c->cap * 2 : 1024;

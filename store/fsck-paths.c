@@ -50,7 +50,8 @@ static int row(void *arg, struct tv_bytes key, struct tv_bytes value, struct tv_
 	struct tv_path_version v;
 	struct tv_err why = TV_ERR_INIT;
 	if (key.len != PATH_KEY && key.len != CHUNK_KEY)
-		return tv_fsck_tellf(p->run, TV_DAMAGE, NULL, err, "a path row has a malformed key");
+		return tv_fsck_tellf(p->run, TV_DAMAGE, NULL, err,
+				     "a path row has a malformed key");
 	uint64_t sequence = tv_be64_get(key.len == PATH_KEY ? bytes + 16 : bytes);
 	int known = has_commit(p, sequence, err);
 	if (known < 0)

@@ -74,8 +74,8 @@ const struct tv_fsck_commit *tv_fsck_find_commit(const struct tv_fsck_run *run,
 						 const struct tv_sha *id);
 /* What a node says of itself: 1; 0 when there is none that decodes; -ENOMEM. One that was not there
  * when nodes were listed, since its commit came later, is read now. */
-int tv_fsck_find_node(struct tv_fsck_run *run, const struct tv_addr *addr,
-		      struct tv_fsck_node *out, struct tv_err *err);
+int tv_fsck_find_node(struct tv_fsck_run *run, const struct tv_addr *addr, struct tv_fsck_node *out,
+		      struct tv_err *err);
 
 /* Reads a node as it is in the index now: the store's own cache would hide damage. No message. */
 int tv_fsck_read_node(struct tv_fsck_run *run, const struct tv_addr *addr, struct tv_node **out);

@@ -30,7 +30,8 @@ static int get_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
 	int res = tv_kv_get(t, g->table, g->key, &value, err);
 	if (res == 1) {
 		g->len = value.len;
-		memcpy(g->value, value.data, value.len < sizeof(g->value) ? value.len : sizeof(g->value));
+		memcpy(g->value, value.data,
+		       value.len < sizeof(g->value) ? value.len : sizeof(g->value));
 	}
 	return res;
 }
@@ -111,7 +112,8 @@ static int check_parents(struct tv_fsck_run *run, const struct tv_commit *c, str
 		int res = tv_kv_read(run->s->kv, shallow_body, &s, err);
 		tv_sha_hex(&c->parents[i], hex);
 		if (res == 0)
-			res = tv_fsck_tellf(run, TV_DAMAGE, &c->id, err, "parent %s is missing", hex);
+			res = tv_fsck_tellf(run, TV_DAMAGE, &c->id, err, "parent %s is missing",
+					    hex);
 		if (res < 0)
 			return res;
 		cut = true;
@@ -174,8 +176,9 @@ static int index_row(void *arg, struct tv_bytes key, struct tv_bytes value, stru
 		tv_autocommit struct tv_commit fresh = TV_COMMIT_INIT;
 		good = tv_commit_get(run->s, &id, &fresh, NULL) == 0;
 	}
-	return good ? 0 : tv_fsck_tellf(run, TV_DAMAGE, NULL, err,
-					"an index row names no commit, or another one");
+	return good ? 0
+		    : tv_fsck_tellf(run, TV_DAMAGE, NULL, err,
+				    "an index row names no commit, or another one");
 }
 
 static int check_counter(struct tv_fsck_run *run, struct tv_err *err)
@@ -216,8 +219,8 @@ static int check_pointer(struct tv_fsck_run *run, const struct tv_sha *id, struc
 	tv_autocommit struct tv_commit c = TV_COMMIT_INIT;
 	if (tv_fsck_find_commit(run, id) || tv_commit_get(run->s, id, &c, NULL) == 0)
 		return 0;
-	return tv_fsck_tellf(run, TV_DAMAGE, id, err, "%s '%s' points to a commit that is not there",
-			     who, name);
+	return tv_fsck_tellf(run, TV_DAMAGE, id, err,
+			     "%s '%s' points to a commit that is not there", who, name);
 }
 
 static int ref_visit(void *arg, const struct tv_ref *r, struct tv_err *err)
@@ -241,14 +244,17 @@ static int run_row(void *arg, struct tv_bytes key, struct tv_bytes value, struct
 	struct tv_sha commit, foundation;
 	char id[256];
 	uint8_t index[32 + TV_RUN_ID_MAX];
-	snprintf(id, sizeof(id), "%.*s", (int)(key.len < 255 ? key.len : 255), (const char *)key.data);
+	snprintf(id, sizeof(id), "%.*s", (int)(key.len < 255 ? key.len : 255),
+		 (const char *)key.data);
 	if (key.len > TV_RUN_ID_MAX || tv_json_parse(value.data, value.len, &doc, NULL) < 0)
-		return tv_fsck_tellf(run, TV_DAMAGE, NULL, err, "the record of run '%s' is damaged", id);
+		return tv_fsck_tellf(run, TV_DAMAGE, NULL, err, "the record of run '%s' is damaged",
+				     id);
 	const char *hex = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(doc, "commit"));
 	const char *root =
 		cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(doc, "foundation_hash"));
 	if (!hex || !root || !tv_sha_from_hex(hex, &commit) || !tv_sha_from_hex(root, &foundation))
-		return tv_fsck_tellf(run, TV_DAMAGE, NULL, err, "the record of run '%s' is damaged", id);
+		return tv_fsck_tellf(run, TV_DAMAGE, NULL, err, "the record of run '%s' is damaged",
+				     id);
 	int res = check_pointer(run, &commit, err, "run", id);
 	if (res < 0)
 		return res;
@@ -289,8 +295,8 @@ static int folder_row(void *arg, struct tv_bytes key, struct tv_bytes value, str
 	if (row.has_base)
 		res = check_pointer(run, &row.base, err, "live folder", row.path);
 	if (res == 0 && row.has_base)
-		res = tv_fsck_check_root(run, &row.base_root, "the base of a live folder", &row.base,
-					 err);
+		res = tv_fsck_check_root(run, &row.base_root, "the base of a live folder",
+					 &row.base, err);
 	if (res == 0 && row.has_pending) {
 		res = check_pointer(run, &row.pending, err, "live folder", row.path);
 		if (res == 0)

@@ -102,8 +102,8 @@ int tv_fsck_read_node(struct tv_fsck_run *run, const struct tv_addr *addr, struc
 	return res;
 }
 
-int tv_fsck_find_node(struct tv_fsck_run *run, const struct tv_addr *addr,
-		      struct tv_fsck_node *out, struct tv_err *err)
+int tv_fsck_find_node(struct tv_fsck_run *run, const struct tv_addr *addr, struct tv_fsck_node *out,
+		      struct tv_err *err)
 {
 	const uint64_t *at = tv_map16_get(&run->node_at, addr->b);
 	struct tv_node *node = NULL;
@@ -138,23 +138,23 @@ int tv_fsck_check_root(struct tv_fsck_run *run, const struct tv_entry *root, con
 	}
 	if (!tv_sha_eq(&node.self.sha, &root->sha) || node.self.size != root->size ||
 	    node.self.files != root->files)
-		return tv_fsck_tellf(run, TV_DAMAGE, commit, err,
-				     "%s does not agree with its tree", whose);
+		return tv_fsck_tellf(run, TV_DAMAGE, commit, err, "%s does not agree with its tree",
+				     whose);
 	return 0;
 }
 
 static int orphan_visit(void *arg, const char *path, int64_t ctime_ns, struct tv_err *err)
 {
 	(void)ctime_ns;
-	return tv_fsck_tellf(arg, TV_NOTE, NULL, err,
-			     "file 'blobs/%s' has no row: left by a crash, or of a commit on its way",
-			     path);
+	return tv_fsck_tellf(
+		arg, TV_NOTE, NULL, err,
+		"file 'blobs/%s' has no row: left by a crash, or of a commit on its way", path);
 }
 
 static int temp_visit(void *arg, const char *name, struct tv_err *err)
 {
-	return tv_fsck_tellf(arg, TV_NOTE, NULL, err, "temp file 'tmp/%s' of a process that is gone",
-			     name);
+	return tv_fsck_tellf(arg, TV_NOTE, NULL, err,
+			     "temp file 'tmp/%s' of a process that is gone", name);
 }
 
 static int leftovers(struct tv_fsck_run *run, struct tv_err *err)

@@ -17,8 +17,8 @@ enum tv_severity {
 
 struct tv_finding {
 	enum tv_severity severity;
-	const char *what; /* one line */
-	const char *path; /* a path hit by it, or NULL */
+	const char *what;			  /* one line */
+	const char *path;			  /* a path hit by it, or NULL */
 	const struct tv_sha *foundation, *commit; /* hit by it, or NULL */
 };
 

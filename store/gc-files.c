@@ -35,9 +35,8 @@ static bool is_dots(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-int tv_temps_each(struct tv_store *s,
-		  int (*visit)(void *arg, const char *name, struct tv_err *err), void *arg,
-		  struct tv_err *err)
+int tv_temps_each(struct tv_store *s, int (*visit)(void *arg, const char *name, struct tv_err *err),
+		  void *arg, struct tv_err *err)
 {
 	tv_autoclosedir DIR *d = NULL;
 	int res = open_folder(s->tmp_fd, ".", &d, err);
@@ -103,7 +102,8 @@ static int has_row(struct tv_store *s, const char *folder, const char *name, str
 }
 
 static int orphans_in(struct tv_store *s, const char *folder,
-		      int (*visit)(void *arg, const char *path, int64_t ctime_ns, struct tv_err *err),
+		      int (*visit)(void *arg, const char *path, int64_t ctime_ns,
+				   struct tv_err *err),
 		      void *arg, struct tv_err *err)
 {
 	tv_autoclosedir DIR *d = NULL;

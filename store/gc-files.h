@@ -16,9 +16,8 @@ int tv_orphans_each(struct tv_store *s,
 		    void *arg, struct tv_err *err);
 
 /* Visits names in tmp/ that belong to no living process. */
-int tv_temps_each(struct tv_store *s,
-		  int (*visit)(void *arg, const char *name, struct tv_err *err), void *arg,
-		  struct tv_err *err);
+int tv_temps_each(struct tv_store *s, int (*visit)(void *arg, const char *name, struct tv_err *err),
+		  void *arg, struct tv_err *err);
 
 /* Counts, and with `delete_` removes. */
 int tv_gc_temps(struct tv_store *s, bool delete_, uint64_t *count, struct tv_err *err);

@@ -118,7 +118,8 @@ static int missing_commit(struct marking *k, struct tv_sha *id, struct tv_err *e
 		return res < 0 ? res : 0;
 	tv_sha_hex(id, hex);
 	return tv_err_set(err, -TV_E_DAMAGED,
-			  "commit %s is needed and missing: gc deletes nothing; run tvfs fsck", hex);
+			  "commit %s is needed and missing: gc deletes nothing; run tvfs fsck",
+			  hex);
 }
 
 static int mark_commit(struct marking *k, struct tv_sha *id, struct tv_err *err)
@@ -181,8 +182,8 @@ static int new_commits_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
 	int res = tv_kv_cursor_open(t, TV_T_SEQUENCE, &c, err);
 	if (res < 0)
 		return res;
-	res = k->m->begun ? tv_kv_cursor_from(c, tv_bytes(from, 8), &key, &value, err) :
-			    tv_kv_cursor_before(c, tv_bytes(NULL, 0), &key, &value, err);
+	res = k->m->begun ? tv_kv_cursor_from(c, tv_bytes(from, 8), &key, &value, err)
+			  : tv_kv_cursor_before(c, tv_bytes(NULL, 0), &key, &value, err);
 	while (res == 1 && key.len == 8 && value.len == 32) {
 		k->m->sequence = tv_be64_get(key.data);
 		if (k->m->begun)

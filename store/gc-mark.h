@@ -17,8 +17,8 @@
 struct tv_gc_marks {
 	struct tv_map16 commits; /* by the first half of the id */
 	struct tv_map16 nodes, blobs;
-	struct tv_map16 runs;	 /* records read, by the hash of the id: a run never changes commits */
-	uint64_t sequence;	 /* commits published up to here were there when marking began */
+	struct tv_map16 runs; /* records read, by the hash of the id: a run never changes commits */
+	uint64_t sequence;    /* commits published up to here were there when marking began */
 	bool begun;
 	const struct tv_progress *progress;
 };

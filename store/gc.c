@@ -67,9 +67,9 @@ struct sweep {
 	const struct list *list;
 	int (*one)(struct sweep *sw, struct tv_kv_txn *t, const uint8_t *key, struct tv_err *err);
 	const char *phase;
-	size_t from, to;	/* this batch */
-	uint64_t gone, bytes;	/* of this batch: the body may run twice */
-	bool unlinks;		/* bump the gc epoch: files may go */
+	size_t from, to;      /* this batch */
+	uint64_t gone, bytes; /* of this batch: the body may run twice */
+	bool unlinks;	      /* bump the gc epoch: files may go */
 };
 
 static int sweep_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
@@ -121,8 +121,7 @@ static int commit_row(void *arg, struct tv_bytes key, struct tv_bytes value, str
 	return list_add(l->out, id.b, err);
 }
 
-static int commit_one(struct sweep *sw, struct tv_kv_txn *t, const uint8_t *key,
-		      struct tv_err *err)
+static int commit_one(struct sweep *sw, struct tv_kv_txn *t, const uint8_t *key, struct tv_err *err)
 {
 	struct tv_sha id;
 	struct tv_err why = TV_ERR_INIT;
@@ -189,8 +188,7 @@ static int condemn_one(struct sweep *sw, struct tv_kv_txn *t, const uint8_t *key
 
 /* The file goes before the transaction is durable: a crash between leaves a condemned row without a
  * file, which counts as no blob, as without the row. */
-static int unlink_one(struct sweep *sw, struct tv_kv_txn *t, const uint8_t *key,
-		      struct tv_err *err)
+static int unlink_one(struct sweep *sw, struct tv_kv_txn *t, const uint8_t *key, struct tv_err *err)
 {
 	const struct gc *gc = sw->gc;
 	char path[TV_BLOB_PATH];
@@ -260,8 +258,9 @@ static int sweep_blobs(struct gc *gc, struct tv_err *err)
 	struct list list = { .key = sizeof(struct tv_addr) };
 	struct listing l = { .gc = gc, .out = &list };
 	struct sweep condemn = { .gc = gc, .list = &list, .one = condemn_one, .phase = "blobs" };
-	struct sweep remove = { .gc = gc, .list = &list, .one = unlink_one, .phase = "blobs",
-				.unlinks = true };
+	struct sweep remove = {
+		.gc = gc, .list = &list, .one = unlink_one, .phase = "blobs", .unlinks = true
+	};
 	uint64_t condemned = 0;
 	int res = tv_table_pass(tv_store_kv(gc->s), TV_T_BLOBS, blob_row, &l, err);
 	if (res == 0 && !gc->how->delete_) {
@@ -298,8 +297,8 @@ int tv_gc(struct tv_store *s, const struct tv_gc *how, struct tv_gc_figures *out
 {
 	struct gc gc = { .s = s, .how = how, .marks = TV_GC_MARKS_INIT, .now = tv_now_ns() };
 	gc.marks.progress = how->progress;
-	tv_autoclose int lock = tv_lockfile_take(s, TV_GC_LOCK, true, 0,
-						 "another gc or forget is running", err);
+	tv_autoclose int lock =
+		tv_lockfile_take(s, TV_GC_LOCK, true, 0, "another gc or forget is running", err);
 	if (lock < 0)
 		return lock;
 	int res = collect(&gc, err);

@@ -12,7 +12,7 @@
 #include "store/store.h"
 
 struct tv_gc {
-	bool delete_; /* false: only count */
+	bool delete_;	  /* false: only count */
 	int64_t grace_ns; /* condemned blobs younger than this stay; 0 is safe */
 	const struct tv_progress *progress;
 };
@@ -40,9 +40,9 @@ int tv_gc(struct tv_store *s, const struct tv_gc *how, struct tv_gc_figures *out
  * -EINVAL without any rule; -TV_E_LOCKED while gc runs.
  */
 struct tv_forget {
-	bool runs;	    /* forget runs, else commits */
-	const char *ref;    /* which ref's commits */
-	unsigned keep_last; /* 0: no such rule */
+	bool runs;		/* forget runs, else commits */
+	const char *ref;	/* which ref's commits */
+	unsigned keep_last;	/* 0: no such rule */
 	int64_t keep_within_ns; /* 0: no such rule */
 	bool keep_tagged;
 	bool dry_run;

@@ -18,7 +18,7 @@
 #include "store/beneath.h"
 #include "store/kv.h"
 
-#define TV_CACHE_GRAIN_NS 10000000LL /* the kernel's coarse clock ticks every 1 to 10 ms */
+#define TV_CACHE_GRAIN_NS 10000000LL	      /* the kernel's coarse clock ticks every 1 to 10 ms */
 #define TV_CACHE_GRAIN_COARSE_NS 2000000000LL /* filesystems that store whole (FAT: even) seconds */
 #define TV_CACHE_PREFIX 32
 #define TV_CACHE_KEY_MAX (TV_CACHE_PREFIX + 255)
@@ -53,7 +53,7 @@ struct tv_cache_reader {
 	uint8_t prefix[TV_CACHE_PREFIX];
 	struct tv_buf chunk; /* name length (le16), name, row; one after the other */
 	size_t at;
-	bool last; /* no more chunk follows */
+	bool last;	  /* no more chunk follows */
 	char resume[256]; /* the last name of the chunk */
 	size_t resume_len;
 };

@@ -83,8 +83,8 @@ static int import_begin(struct import *im, struct tv_store *s, struct tv_worktre
 }
 
 /* base + edits. Without any real edit this is the base; else folder times ride along. */
-static int apply(struct import *im, const struct tv_node_batch *nodes,
-		 const struct tv_entry *base, struct tv_entry *out, struct tv_err *err)
+static int apply(struct import *im, const struct tv_node_batch *nodes, const struct tv_entry *base,
+		 struct tv_entry *out, struct tv_err *err)
 {
 	struct tv_node_batch *batch = (struct tv_node_batch *)(uintptr_t)nodes;
 	struct tv_entry ours;
@@ -133,9 +133,10 @@ static int rely_on_cached(struct import *im, struct tv_err *err)
 
 static int refused_error(const struct tv_refused *r, struct tv_err *err)
 {
-	return tv_err_set(err, -TV_E_GATE, "'%s' %s%s: nothing was imported; repair or remove "
-			  "what is named, or use --force", r->files[0].path, r->files[0].reason,
-			  r->len > 1 ? " (and others)" : "");
+	return tv_err_set(err, -TV_E_GATE,
+			  "'%s' %s%s: nothing was imported; repair or remove "
+			  "what is named, or use --force",
+			  r->files[0].path, r->files[0].reason, r->len > 1 ? " (and others)" : "");
 }
 
 static int refused_cmp(const void *a, const void *b)
@@ -268,7 +269,9 @@ static int publish(struct import *im, struct tv_published *out, struct tv_confli
 	const struct tv_publish p = {
 		.ref = im->how->ref,
 		.ref_kind = strncmp(im->how->ref, "draft/", 6) == 0 ? TV_REF_DRAFT : TV_REF_BRANCH,
-		.base = res == 1 ? &theirs.id : im->work.row.has_base ? &im->work.row.base : NULL,
+		.base = res == 1		? &theirs.id
+			: im->work.row.has_base ? &im->work.row.base
+						: NULL,
 		.ours = &tree,
 		.nodes = im->work.nodes,
 		.blobs = im->blobs,
@@ -311,8 +314,11 @@ static int finish_unchanged(struct import *im, struct tv_published *out, struct 
 		res = tv_kv_write(tv_store_kv(im->work.s), cache_body, im, err);
 	if (res < 0)
 		return res;
-	*out = (struct tv_published){ .commit = tip.id, .foundation = tip.root.sha,
-				      .previous = tip.id, .root = tip.root, .unchanged = true };
+	*out = (struct tv_published){ .commit = tip.id,
+				      .foundation = tip.root.sha,
+				      .previous = tip.id,
+				      .root = tip.root,
+				      .unchanged = true };
 	return 1;
 }
 
@@ -413,6 +419,7 @@ int tv_worktree_changes(struct tv_store *s, struct tv_worktree *w, const struct 
 			pause_before(n);
 			continue;
 		}
-		return res == 0 ? 0 : tv_err_set(err, res == -EAGAIN ? -EBUSY : res, "%s", why.text);
+		return res == 0 ? 0
+				: tv_err_set(err, res == -EAGAIN ? -EBUSY : res, "%s", why.text);
 	}
 }

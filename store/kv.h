@@ -22,25 +22,25 @@
 
 /* The tables. Keys of every table are byte strings of at most 511 bytes, in memcmp order. */
 enum tv_table {
-	TV_T_META,	/* name -> bytes: version counters, gc epoch */
-	TV_T_NODES,	/* address -> node bytes */
-	TV_T_BLOBS,	/* address -> blob row */
-	TV_T_COMMITS,	/* commit id -> commit bytes */
-	TV_T_FOUNDATIONS, /* foundation hash ++ sequence (be64) -> commit id */
-	TV_T_SEQUENCE,	/* sequence (be64) -> commit id */
-	TV_T_REFS,	/* name -> ref row */
-	TV_T_REFLOG,	/* name NUL number (be64) -> reflog row */
-	TV_T_LEASES,	/* lease id -> lease row */
-	TV_T_RUNS,	/* run id -> run record (JSON) */
+	TV_T_META,		/* name -> bytes: version counters, gc epoch */
+	TV_T_NODES,		/* address -> node bytes */
+	TV_T_BLOBS,		/* address -> blob row */
+	TV_T_COMMITS,		/* commit id -> commit bytes */
+	TV_T_FOUNDATIONS,	/* foundation hash ++ sequence (be64) -> commit id */
+	TV_T_SEQUENCE,		/* sequence (be64) -> commit id */
+	TV_T_REFS,		/* name -> ref row */
+	TV_T_REFLOG,		/* name NUL number (be64) -> reflog row */
+	TV_T_LEASES,		/* lease id -> lease row */
+	TV_T_RUNS,		/* run id -> run record (JSON) */
 	TV_T_RUN_BY_FOUNDATION, /* foundation hash ++ run id -> nothing */
-	TV_T_WORKTREES, /* worktree id -> worktree row */
-	TV_T_IMPORT,	/* worktree id ++ folder hash ++ name -> import cache row */
-	TV_T_PATHS,	/* path hash ++ sequence (be64) -> path version row; sequence (be64) ++ chunk
+	TV_T_WORKTREES,		/* worktree id -> worktree row */
+	TV_T_IMPORT,		/* worktree id ++ folder hash ++ name -> import cache row */
+	TV_T_PATHS, /* path hash ++ sequence (be64) -> path version row; sequence (be64) ++ chunk
 			 * (be32) -> path hashes of that commit's rows */
 	TV_T_COUNT
 };
 
-struct tv_kv;	 /* an environment */
+struct tv_kv;	  /* an environment */
 struct tv_kv_txn; /* a transaction; one thread */
 
 struct tv_bytes {

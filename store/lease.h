@@ -22,9 +22,9 @@ int tv_process_of(pid_t pid, struct tv_process *out, struct tv_err *err);
 bool tv_process_alive(const struct tv_process *p);
 
 struct tv_lease {
-	char id[TV_SHA_HEX];   /* text, unique */
-	char kind[16];	       /* "mount", "run", "checkout", "import", "reader" */
-	char run_id[256];      /* or "" */
+	char id[TV_SHA_HEX]; /* text, unique */
+	char kind[16];	     /* "mount", "run", "checkout", "import", "reader" */
+	char run_id[256];    /* or "" */
 	struct tv_sha commit;
 	struct tv_process owner;
 	int64_t time_ns;

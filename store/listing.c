@@ -49,8 +49,8 @@ static int add_name(struct tv_listing *l, const char *name, struct tv_err *err)
 	int res = make_room(l, n + 1, err);
 	if (res < 0)
 		return res;
-	l->names[l->len++] = (struct tv_listing_name){ .at = (uint32_t)l->text_len,
-						       .len = (uint32_t)n };
+	l->names[l->len++] =
+		(struct tv_listing_name){ .at = (uint32_t)l->text_len, .len = (uint32_t)n };
 	memcpy(l->text + l->text_len, name, n + 1);
 	l->text_len += n + 1;
 	return 0;

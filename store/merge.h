@@ -21,8 +21,8 @@ void tv_conflicts_free(struct tv_conflicts *c);
 
 /* 0 and *out (new nodes in the batch), or -TV_E_CONFLICT with *conflicts filled (nullable) and a
  * message that names the first few paths. */
-int tv_tree_merge(struct tv_node_batch *b, const struct tv_entry *base,
-		  const struct tv_entry *ours, const struct tv_entry *theirs, struct tv_entry *out,
+int tv_tree_merge(struct tv_node_batch *b, const struct tv_entry *base, const struct tv_entry *ours,
+		  const struct tv_entry *theirs, struct tv_entry *out,
 		  struct tv_conflicts *conflicts, struct tv_err *err);
 
 #endif

@@ -20,7 +20,7 @@ struct tv_publish {
 	const struct tv_sha *base; /* NULL: the tree was made from nothing (an empty directory) */
 	const struct tv_entry *ours;
 	struct tv_node_batch *nodes; /* holds ours' new nodes; merges add to it */
-	struct tv_blobs *blobs;	   /* placed; or NULL */
+	struct tv_blobs *blobs;	     /* placed; or NULL */
 	const char *author, *message, *trace_id, *meta; /* NULL: "" (meta "{}") */
 	/* Judges the tree as it would be published; non-zero refuses it. Called outside of any
 	 * transaction, again when a merge changed the tree. Nullable. */

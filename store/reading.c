@@ -138,8 +138,8 @@ static int read_once(struct pool *p, struct tv_scan_item *item, int dirfd, struc
 	if (refused < 0)
 		return refused;
 	if (!refused)
-		res = p->how->blobs ? tv_blobs_add_fd(p->how->blobs, fd, &blob, NULL, err) :
-				      tv_reading_hash(fd, &blob, err);
+		res = p->how->blobs ? tv_blobs_add_fd(p->how->blobs, fd, &blob, NULL, err)
+				    : tv_reading_hash(fd, &blob, err);
 	if (res == 0)
 		res = tv_beneath_fstat(fd, &after);
 	if (res != 0)
@@ -151,9 +151,12 @@ static int read_once(struct pool *p, struct tv_scan_item *item, int dirfd, struc
 	item->seen = after;
 	item->looked_ns = looked;
 	item->read = true;
-	item->entry = (struct tv_entry){ .kind = TV_FILE, .mode = after.mode,
-					 .mtime_ns = after.mtime_ns, .size = blob.size,
-					 .addr = blob.addr, .sha = blob.sha };
+	item->entry = (struct tv_entry){ .kind = TV_FILE,
+					 .mode = after.mode,
+					 .mtime_ns = after.mtime_ns,
+					 .size = blob.size,
+					 .addr = blob.addr,
+					 .sha = blob.sha };
 	return 0;
 }
 
@@ -190,8 +193,10 @@ static int read_item(struct pool *p, struct tv_scan_item *item, struct place *pl
 		if (res == 0)
 			return 0;
 	}
-	return tv_err_set(err, -EBUSY, "'%s' keeps changing while it is read: try again when its "
-			  "writer is done", item->path);
+	return tv_err_set(err, -EBUSY,
+			  "'%s' keeps changing while it is read: try again when its "
+			  "writer is done",
+			  item->path);
 }
 
 static void *worker(void *arg)
@@ -266,8 +271,8 @@ static int run_pool(struct pool *p)
 	return p->res;
 }
 
-static int read_list(const struct tv_reading *r, struct tv_scan *scan, const size_t *todo,
-		     size_t n, struct tv_err *err)
+static int read_list(const struct tv_reading *r, struct tv_scan *scan, const size_t *todo, size_t n,
+		     struct tv_err *err)
 {
 	struct pool p = { .how = r, .scan = scan, .todo = todo, .n = n, .err = err };
 	return n ? run_pool(&p) : 0;
@@ -349,8 +354,10 @@ int tv_reading_settle(const struct tv_reading *r, struct tv_scan *scan, int64_t 
 			list[n++] = i;
 	for (unsigned round = 0; n; round++) {
 		if (round == SETTLE_ROUNDS)
-			return tv_err_set(err, -EBUSY, "'%s' keeps changing: try again when its "
-					  "writer is done", scan->items[list[0]].path);
+			return tv_err_set(err, -EBUSY,
+					  "'%s' keeps changing: try again when its "
+					  "writer is done",
+					  scan->items[list[0]].path);
 		wait_settled(scan, list, n, settle_ns);
 		n = find_changed(r, scan, list, n, settle_ns);
 		int res = read_list(r, scan, list, n, err);

@@ -50,8 +50,9 @@ int tv_ref_move(struct tv_store *s, const char *name, enum tv_ref_kind kind,
 int tv_ref_delete(struct tv_store *s, const char *name, const char *who, struct tv_err *err);
 
 /* All refs in name order / the history of one, newest first. */
-int tv_ref_each(struct tv_store *s, int (*visit)(void *arg, const struct tv_ref *r, struct tv_err *err),
-		void *arg, struct tv_err *err);
+int tv_ref_each(struct tv_store *s,
+		int (*visit)(void *arg, const struct tv_ref *r, struct tv_err *err), void *arg,
+		struct tv_err *err);
 int tv_ref_history(struct tv_store *s, const char *name,
 		   int (*visit)(void *arg, const struct tv_ref_move *m, struct tv_err *err),
 		   void *arg, struct tv_err *err);

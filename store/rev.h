@@ -15,7 +15,7 @@
 
 struct tv_rev {
 	struct tv_sha commit, foundation;
-	char ref[201];	   /* the ref or tag it began with, or "" */
+	char ref[201];	     /* the ref or tag it began with, or "" */
 	bool was_foundation; /* a foundation hash was given: of its commits the newest was taken */
 };
 

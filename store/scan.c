@@ -22,9 +22,9 @@ struct folder {
 /* What a scan needs while it runs. */
 struct walk {
 	struct tv_scan *scan;
-	uint64_t dev; /* of the live folder */
-	uint64_t looked; /* names, for progress */
-	size_t owner; /* `item` of the folder at hand */
+	uint64_t dev;	     /* of the live folder */
+	uint64_t looked;     /* names, for progress */
+	size_t owner;	     /* `item` of the folder at hand */
 	struct folder *todo; /* a stack */
 	size_t len, cap;
 	struct tv_listing names;
@@ -181,9 +181,8 @@ static int take_folder(struct walk *w, char *path, const struct tv_seen *seen,
 	res = add_item(w->scan, path, only_time ? TV_SCAN_TIME : TV_SCAN_SET, base, &item, err);
 	if (res < 0)
 		return res;
-	item->entry = (struct tv_entry){
-		.kind = TV_DIR, .mode = seen->mode, .mtime_ns = seen->mtime_ns
-	};
+	item->entry =
+		(struct tv_entry){ .kind = TV_DIR, .mode = seen->mode, .mtime_ns = seen->mtime_ns };
 	if (!base) {
 		item->hollow = true;
 		item->parent = w->owner;
@@ -289,10 +288,12 @@ static int take(struct walk *w, int dirfd, const char *folder, const char *name,
 	if (seen.mount_point)
 		return take_bad(w, path, "is a mount point: unmount it, or ignore it", err);
 	if (tv_name_reserved(name, n))
-		return take_bad(w, path, "begins with .wh., as overlays' marks do: rename it, or ignore it",
+		return take_bad(w, path,
+				"begins with .wh., as overlays' marks do: rename it, or ignore it",
 				err);
 	if (!seen.kind)
-		return take_bad(w, path, "is a fifo, socket or device: remove it, or ignore it", err);
+		return take_bad(w, path, "is a fifo, socket or device: remove it, or ignore it",
+				err);
 	if (base && base->kind != seen.kind) {
 		res = forget_rows(w->scan, path, base, err);
 		if (res < 0)
@@ -432,7 +433,8 @@ static int scan_folder(struct walk *w, const struct folder *f, struct tv_err *er
 	struct tv_dir_cursor base;
 	tv_autoclose int fd = tv_beneath_open_dir(w->scan->dirfd, f->path);
 	if (fd == -ENOENT || fd == -ENOTDIR)
-		return tv_err_set(err, -EAGAIN, "the folder '%s' went away during the scan", f->path);
+		return tv_err_set(err, -EAGAIN, "the folder '%s' went away during the scan",
+				  f->path);
 	if (fd < 0)
 		return tv_err_sys(err, fd, "cannot open '%s'", f->path);
 	if (!f->in_base)
@@ -502,9 +504,9 @@ static int take_parents(struct walk *w, const char *path, struct tv_err *err)
 		res = add_item(w->scan, tv_steal_ptr(&dir), TV_SCAN_SET, res == 1, &item, err);
 		if (res < 0)
 			return res;
-		item->entry = (struct tv_entry){
-			.kind = TV_DIR, .mode = seen.mode, .mtime_ns = seen.mtime_ns
-		};
+		item->entry = (struct tv_entry){ .kind = TV_DIR,
+						 .mode = seen.mode,
+						 .mtime_ns = seen.mtime_ns };
 	}
 	return 0;
 }
@@ -550,8 +552,8 @@ static int scan_path(struct walk *w, const char *path, struct tv_err *err)
 	if (have_row < 0)
 		return have_row;
 	tv_cache_row_encode(&row, row_bytes);
-	tv_autofree char *folder = name > path ? strndup(path, (size_t)(name - path) - 1) :
-						 strdup("");
+	tv_autofree char *folder =
+		name > path ? strndup(path, (size_t)(name - path) - 1) : strdup("");
 	if (!folder)
 		return tv_err_nomem(err);
 	res = take(w, fd, folder, name, strlen(name), in_base ? &base : NULL,
@@ -569,8 +571,7 @@ static bool covered(const char *const *paths, size_t n, size_t i)
 	return false;
 }
 
-int tv_scan_run(struct tv_scan *scan, const char *const *paths, size_t n_paths,
-		struct tv_err *err)
+int tv_scan_run(struct tv_scan *scan, const char *const *paths, size_t n_paths, struct tv_err *err)
 {
 	struct walk w = { .scan = scan, .names = TV_LISTING_INIT };
 	bool whole = n_paths == 0;

@@ -33,13 +33,13 @@ enum tv_scan_kind {
 struct tv_scan_item {
 	char *path; /* owned */
 	enum tv_scan_kind what;
-	bool in_base;		/* something stands at this path in the tree */
-	bool read;		/* was TV_SCAN_READ, and has been read */
-	bool hollow;		/* while scanning: a new folder with only ignored names so far */
-	size_t parent;		/* of a hollow one: place of the new folder it is in, from 1; or 0 */
-	struct tv_entry entry;	/* .target is owned by the item */
-	struct tv_seen seen;	/* files: as it looked when it was read, or at the scan */
-	int64_t looked_ns;	/* files that were read: when, for the cache row */
+	bool in_base;	       /* something stands at this path in the tree */
+	bool read;	       /* was TV_SCAN_READ, and has been read */
+	bool hollow;	       /* while scanning: a new folder with only ignored names so far */
+	size_t parent;	       /* of a hollow one: place of the new folder it is in, from 1; or 0 */
+	struct tv_entry entry; /* .target is owned by the item */
+	struct tv_seen seen;   /* files: as it looked when it was read, or at the scan */
+	int64_t looked_ns;     /* files that were read: when, for the cache row */
 };
 
 struct tv_scan {
@@ -70,8 +70,7 @@ struct tv_scan {
  * below it, or what stands in the tree and no longer in the folder. -EINVAL names what cannot be
  * imported; -ENOENT a path that is neither here nor there; -EAGAIN a folder went away meanwhile: free
  * the result and scan again. */
-int tv_scan_run(struct tv_scan *scan, const char *const *paths, size_t n_paths,
-		struct tv_err *err);
+int tv_scan_run(struct tv_scan *scan, const char *const *paths, size_t n_paths, struct tv_err *err);
 void tv_scan_free(struct tv_scan *scan); /* the result */
 
 /* True when the pattern list or the sync's own temp files hold this path. */

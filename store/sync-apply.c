@@ -43,8 +43,10 @@ static void temp_name(const char *name, char out[TEMP_NAME])
 
 static int changed_meanwhile(const char *path, struct tv_err *err)
 {
-	return tv_err_set(err, -EBUSY, "'%s' was changed while the folder was synced: what was done so "
-			  "far stays; sync again", path);
+	return tv_err_set(err, -EBUSY,
+			  "'%s' was changed while the folder was synced: what was done so "
+			  "far stays; sync again",
+			  path);
 }
 
 static void tell(const struct apply *a, const struct tv_step *step)
@@ -106,8 +108,7 @@ static void drop_leftovers(int dirfd, const char *name)
 
 /* Removes a folder for the file that comes: what the plan has below it, each as it was checked, and
  * nothing else. What a script has put there meanwhile stays, and so does the folder. */
-static int clear_folder(struct apply *a, size_t at, int dirfd, const char *name,
-			struct tv_err *err)
+static int clear_folder(struct apply *a, size_t at, int dirfd, const char *name, struct tv_err *err)
 {
 	const struct tv_sync_plan *plan = a->plan;
 	const char *path = plan->steps[at].path;
@@ -134,8 +135,10 @@ static int clear_folder(struct apply *a, size_t at, int dirfd, const char *name,
 		return 0;
 	if (errno != ENOTEMPTY && errno != EEXIST)
 		return tv_err_sys(err, -errno, "cannot remove the folder '%s'", path);
-	return tv_err_set(err, -EBUSY, "the folder '%s' is to become a file and holds what the store does "
-			  "not have: move that away, then sync again", path);
+	return tv_err_set(err, -EBUSY,
+			  "the folder '%s' is to become a file and holds what the store does "
+			  "not have: move that away, then sync again",
+			  path);
 }
 
 /* Removes what is of another kind than what comes. */
@@ -189,11 +192,11 @@ static int prepare(struct apply *a, struct tv_err *err)
 	return res;
 }
 
-static int write_file(const struct apply *a, int dirfd, const char *temp,
-		      const struct tv_entry *e, struct tv_err *err)
+static int write_file(const struct apply *a, int dirfd, const char *temp, const struct tv_entry *e,
+		      struct tv_err *err)
 {
-	tv_autoclose int fd = openat(dirfd, temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-				     0600);
+	tv_autoclose int fd =
+		openat(dirfd, temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return tv_err_sys(err, -errno, "cannot make a file");
 	int res = tv_checkout_file(a->work->s, e, fd, err);
@@ -228,7 +231,8 @@ static int write_temp(const struct apply *a, const struct tv_step *step, struct 
 		return tv_err_sys(err, fd, "cannot open the folder of '%s'", step->path);
 	temp_name(name, temp);
 	if (unlinkat(fd, temp, 0) < 0 && errno != ENOENT)
-		return tv_err_sys(err, -errno, "cannot remove an old temp file beside '%s'", step->path);
+		return tv_err_sys(err, -errno, "cannot remove an old temp file beside '%s'",
+				  step->path);
 	if (step->after.kind == TV_SYMLINK)
 		res = write_link(fd, temp, &step->after, err);
 	else
@@ -258,8 +262,8 @@ static int rename_temp(struct apply *a, struct tv_step *step, struct tv_err *err
 	if (renameat2(fd, temp, fd, name, flags) < 0) {
 		res = -errno;
 		unlinkat(fd, temp, 0);
-		return res == -EEXIST ? changed_meanwhile(step->path, err) :
-					tv_err_sys(err, res, "cannot replace '%s'", step->path);
+		return res == -EEXIST ? changed_meanwhile(step->path, err)
+				      : tv_err_sys(err, res, "cannot replace '%s'", step->path);
 	}
 	step->seen = written;
 	step->written = step->after.kind == TV_FILE;

@@ -5,9 +5,9 @@
 #include "store/worktree-priv.h"
 
 enum tv_step_kind {
-	TV_STEP_NONE,	 /* the folder already has it, or its metadata gives way */
-	TV_STEP_WRITE,	 /* file or symlink: written beside, renamed into place */
-	TV_STEP_TOUCH,	 /* only mode and mtime */
+	TV_STEP_NONE,  /* the folder already has it, or its metadata gives way */
+	TV_STEP_WRITE, /* file or symlink: written beside, renamed into place */
+	TV_STEP_TOUCH, /* only mode and mtime */
 	TV_STEP_MKDIR,
 	TV_STEP_REMOVE,
 };
@@ -17,10 +17,10 @@ struct tv_step {
 	char *path; /* owned */
 	enum tv_step_kind kind;
 	enum tv_change change;
-	struct tv_entry after;	/* .target owned; kind 0: removed */
-	struct tv_seen seen;	/* what stood there when it was checked; ino 0: nothing */
-	bool clear;		/* what stands there is of another kind and goes first */
-	bool written;		/* for the cache: `seen` is what was written */
+	struct tv_entry after; /* .target owned; kind 0: removed */
+	struct tv_seen seen;   /* what stood there when it was checked; ino 0: nothing */
+	bool clear;	       /* what stands there is of another kind and goes first */
+	bool written;	       /* for the cache: `seen` is what was written */
 	int64_t looked_ns;
 };
 

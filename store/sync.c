@@ -91,8 +91,8 @@ static int parent_gone(struct planning *p, const char *path, struct tv_err *err)
 	int res = tv_beneath_stat_path(p->work->w->dirfd, dir, 0, &seen);
 	if (res == 0 && seen.kind == TV_DIR)
 		return 0;
-	res = tv_tree_lookup(tv_node_batch_source(p->work->nodes), &p->work->base, dir, &base,
-			     NULL, &why);
+	res = tv_tree_lookup(tv_node_batch_source(p->work->nodes), &p->work->base, dir, &base, NULL,
+			     &why);
 	if (res == -ENOENT || res == -ENOTDIR)
 		return 0;
 	return res < 0 ? tv_err_set(err, res, "%s", why.text) : base.kind == TV_DIR;
@@ -199,7 +199,8 @@ static int plan_visit(void *arg, const struct tv_diff_item *item, struct tv_err 
 	if (res == CONFLICT && !p->how->force)
 		return add_conflict(&p->conflicts, item->path, err);
 	if (res == CONFLICT && step.seen.mount_point)
-		return tv_err_set(err, -EBUSY, "'%s' is a mount point: unmount it; nothing was changed",
+		return tv_err_set(err, -EBUSY,
+				  "'%s' is a mount point: unmount it; nothing was changed",
 				  item->path);
 	if (res >= 0)
 		res = add_step(p->plan, item, &step, err);
@@ -215,9 +216,11 @@ static int conflict_error(const struct tv_conflicts *c, struct tv_err *err)
 		tv_buf_addf(&text, "%s'%s'", i ? ", " : "", c->paths[i]);
 	if (c->len > NAMED_CONFLICTS)
 		tv_buf_addf(&text, " and %zu more", c->len - NAMED_CONFLICTS);
-	return tv_err_set(err, -TV_E_CONFLICT,
-			  "changed in the folder and in the commit: %.*s; nothing was changed: commit "
-			  "or undo these, or use --force", (int)text.len, text.data);
+	return tv_err_set(
+		err, -TV_E_CONFLICT,
+		"changed in the folder and in the commit: %.*s; nothing was changed: commit "
+		"or undo these, or use --force",
+		(int)text.len, text.data);
 }
 
 static int make_plan(struct tv_worktree_work *work, const struct tv_sync *how,

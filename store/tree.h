@@ -76,8 +76,8 @@ int tv_dir_count(const struct tv_node_source *src, const struct tv_addr *dir, ui
 
 /* One change to a tree: set what stands at a path, or remove it. */
 struct tv_edit {
-	const char *path; /* normalised, not "" */
-	bool remove;	  /* the path and, for a directory, all below; absent is fine */
+	const char *path;      /* normalised, not "" */
+	bool remove;	       /* the path and, for a directory, all below; absent is fine */
 	struct tv_entry entry; /* file, symlink; or directory: see below */
 };
 

@@ -159,8 +159,8 @@ int tvfs_stat(struct tvfs_snapshot *snapshot, const char *path, struct tvfs_entr
 }
 
 static int list(struct tvfs_snapshot *p, const char *folder,
-		int (*visit)(void *arg, const char *name, const struct tvfs_entry *entry), void *arg,
-		struct tv_err *err)
+		int (*visit)(void *arg, const char *name, const struct tvfs_entry *entry),
+		void *arg, struct tv_err *err)
 {
 	struct tv_dir_cursor cursor;
 	struct tvfs_entry shown;
@@ -210,7 +210,8 @@ static int open_file(struct tvfs_snapshot *p, const char *path, struct tv_err *e
 	if (fstat(fd, &st) < 0)
 		return tv_err_sys(err, -errno, "cannot stat the blob of '%s'", path);
 	if ((uint64_t)st.st_size != e.size)
-		return tv_err_set(err, -TV_E_DAMAGED, "the blob of '%s' has another size: run fsck", path);
+		return tv_err_set(err, -TV_E_DAMAGED, "the blob of '%s' has another size: run fsck",
+				  path);
 	return tv_steal_fd(&fd);
 }
 

@@ -39,7 +39,7 @@ void tvfs_store_close(struct tvfs_store *store); /* after its snapshots; NULL is
 struct tvfs_snapshot;
 int tvfs_snapshot_open(struct tvfs_store *store, const char *revision, struct tvfs_snapshot **out,
 		       struct tvfs_error *err);
-void tvfs_snapshot_close(struct tvfs_snapshot *snapshot); /* NULL is fine */
+void tvfs_snapshot_close(struct tvfs_snapshot *snapshot);		    /* NULL is fine */
 const char *tvfs_snapshot_foundation(const struct tvfs_snapshot *snapshot); /* 64 digits */
 const char *tvfs_snapshot_commit(const struct tvfs_snapshot *snapshot);	    /* 64 digits */
 
@@ -51,8 +51,9 @@ struct tvfs_entry {
 	int64_t mtime_ns; /* since 1970-01-01 UTC */
 	uint64_t size;	  /* bytes; folder: of all files and symlinks below */
 	uint64_t files;	  /* folder: files and symlinks below; else 0 */
-	char sha256[65];  /* of the contents or the target; folder: its hash (of the top: the foundation) */
-	char blob[33];	  /* file: its address in the store, XXH3-128; else "" */
+	char sha256
+		[65]; /* of the contents or the target; folder: its hash (of the top: the foundation) */
+	char blob[33]; /* file: its address in the store, XXH3-128; else "" */
 };
 
 /* What stands at a path. -ENOENT, -ENOTDIR. */

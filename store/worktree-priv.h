@@ -65,8 +65,8 @@ int tv_worktree_unmoved(const struct tv_worktree_work *work, struct tv_err *err)
 /* The content of a live path, without storing it: the cache answers, or the file is read. An absent
  * path has kind 0 and is no error; so has what no tree holds (a fifo, a mount point), with
  * seen->ino set. A symlink's target is owned by the caller (out->target). -EBUSY: it kept changing. */
-int tv_worktree_state(const struct tv_worktree_work *work, const char *path,
-		      struct tv_entry *out, struct tv_seen *seen, struct tv_err *err);
+int tv_worktree_state(const struct tv_worktree_work *work, const char *path, struct tv_entry *out,
+		      struct tv_seen *seen, struct tv_err *err);
 
 /* The cache row of one path. */
 int tv_worktree_put_row(struct tv_kv_txn *t, const uint8_t id[16], const char *path,
@@ -93,8 +93,8 @@ int tv_scan_edits(const struct tv_scan *scan, bool soft, struct tv_edit **out, s
  */
 struct tv_reading {
 	int dirfd;
-	struct tv_blobs *blobs; /* nullable */
-	bool check;		/* refuse what filecheck.h refuses */
+	struct tv_blobs *blobs;	    /* nullable */
+	bool check;		    /* refuse what filecheck.h refuses */
 	struct tv_refused *refused; /* with check */
 	const struct tv_progress *progress;
 };

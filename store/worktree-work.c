@@ -202,16 +202,17 @@ void tv_worktree_scan(const struct tv_worktree_work *work, struct tv_scan *out)
 	};
 }
 
-static int state_link(int dirfd, const char *path, const struct tv_seen *seen,
-		      struct tv_entry *out, struct tv_err *err)
+static int state_link(int dirfd, const char *path, const struct tv_seen *seen, struct tv_entry *out,
+		      struct tv_err *err)
 {
 	char target[TV_PATH_MAX];
 	ssize_t n = readlinkat(dirfd, tv_path_base(path), target, sizeof(target));
 	if (n <= 0 || n == sizeof(target))
 		return tv_err_sys(err, n < 0 ? -errno : -ENAMETOOLONG, "cannot read the link '%s'",
 				  path);
-	struct tv_entry e = { .kind = TV_SYMLINK, .mode = 0777, .mtime_ns = seen->mtime_ns,
-			      .size = (uint64_t)n };
+	struct tv_entry e = {
+		.kind = TV_SYMLINK, .mode = 0777, .mtime_ns = seen->mtime_ns, .size = (uint64_t)n
+	};
 	int res = tv_sha_of(target, (size_t)n, &e.sha, err);
 	if (res < 0)
 		return res;
@@ -243,16 +244,19 @@ static int state_file(int dirfd, const char *path, struct tv_seen *seen, struct 
 		if (!tv_seen_same(&before, &after) || blob.size != after.size)
 			continue;
 		*seen = after;
-		*out = (struct tv_entry){ .kind = TV_FILE, .mode = after.mode,
-					  .mtime_ns = after.mtime_ns, .size = after.size,
-					  .addr = blob.addr, .sha = blob.sha };
+		*out = (struct tv_entry){ .kind = TV_FILE,
+					  .mode = after.mode,
+					  .mtime_ns = after.mtime_ns,
+					  .size = after.size,
+					  .addr = blob.addr,
+					  .sha = blob.sha };
 		return 0;
 	}
 	return tv_err_set(err, -EBUSY, "'%s' keeps changing while it is read", path);
 }
 
-int tv_worktree_state(const struct tv_worktree_work *work, const char *path,
-		      struct tv_entry *out, struct tv_seen *seen, struct tv_err *err)
+int tv_worktree_state(const struct tv_worktree_work *work, const char *path, struct tv_entry *out,
+		      struct tv_seen *seen, struct tv_err *err)
 {
 	struct tv_cache_row row;
 	const char *name;
@@ -270,7 +274,8 @@ int tv_worktree_state(const struct tv_worktree_work *work, const char *path,
 		return 0;
 	if (seen->kind == TV_SYMLINK)
 		return state_link(dirfd, path, seen, out, err);
-	*out = (struct tv_entry){ .kind = seen->kind, .mode = seen->mode,
+	*out = (struct tv_entry){ .kind = seen->kind,
+				  .mode = seen->mode,
 				  .mtime_ns = seen->mtime_ns };
 	if (seen->kind == TV_DIR)
 		return 0;

@@ -26,10 +26,10 @@
  * in between, and then a sync brings the rest. A partial import moves the base at its paths only.
  */
 struct tv_worktree {
-	uint8_t id[16];	     /* from the real path */
-	char *path;	     /* absolute, real; owned */
-	int dirfd;	     /* owned */
-	bool has_base;	     /* false: never synced */
+	uint8_t id[16]; /* from the real path */
+	char *path;	/* absolute, real; owned */
+	int dirfd;	/* owned */
+	bool has_base;	/* false: never synced */
 	struct tv_sha base;
 	struct tv_entry base_root;
 };
@@ -105,7 +105,6 @@ struct tv_sync {
 	void *arg;
 };
 int tv_worktree_sync(struct tv_store *s, struct tv_worktree *w, const struct tv_sha *commit,
-		     const struct tv_sync *how, struct tv_conflicts *conflicts,
-		     struct tv_err *err);
+		     const struct tv_sync *how, struct tv_conflicts *conflicts, struct tv_err *err);
 
 #endif

@@ -51,19 +51,20 @@ struct helper {
 static bool is_foreign(const char *word)
 {
 	static const char *const words[] = {
-		"auto",	  "noauto", "nofail", "_netdev", "user",   "nouser",   "users",	   "owner",
-		"group",  "defaults", "exec", "noexec",	 "suid",   "nosuid",   "dev",	   "nodev",
-		"async",  "sync",   "atime",  "noatime", "relatime", "norelatime", "strictatime",
-		"diratime", "nodiratime", "lazytime", "nolazytime", "silent", "loud", "remount",
+		"auto",	      "noauto",	  "nofail",	"_netdev",    "user",	     "nouser",
+		"users",      "owner",	  "group",	"defaults",   "exec",	     "noexec",
+		"suid",	      "nosuid",	  "dev",	"nodev",      "async",	     "sync",
+		"atime",      "noatime",  "relatime",	"norelatime", "strictatime", "diratime",
+		"nodiratime", "lazytime", "nolazytime", "silent",     "loud",	     "remount",
 	};
 	for (size_t i = 0; i < TV_ARRAY_LEN(words); i++)
 		if (strcmp(word, words[i]) == 0)
 			return true;
 	return strcmp(word, "default_permissions") == 0 || strncmp(word, "x-", 2) == 0 ||
-	       strncmp(word, "X-", 2) == 0 ||
-	       strncmp(word, "comment=", 8) == 0 || strncmp(word, "uhelper=", 8) == 0 ||
-	       strncmp(word, "helper=", 7) == 0 || strncmp(word, "user=", 5) == 0 ||
-	       strncmp(word, "fsname=", 7) == 0 || strncmp(word, "subtype=", 8) == 0;
+	       strncmp(word, "X-", 2) == 0 || strncmp(word, "comment=", 8) == 0 ||
+	       strncmp(word, "uhelper=", 8) == 0 || strncmp(word, "helper=", 7) == 0 ||
+	       strncmp(word, "user=", 5) == 0 || strncmp(word, "fsname=", 7) == 0 ||
+	       strncmp(word, "subtype=", 8) == 0;
 }
 
 static int take_word(struct tv_cli *cli, struct helper *h, char *word)

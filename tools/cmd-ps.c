@@ -36,8 +36,8 @@ static const char *passthrough_of(struct tv_cli *cli, const char *id, bool alive
 
 static int add_entry(void *arg, const char *id, const cJSON *doc, bool alive, struct tv_err *err)
 {
-	static const char *const texts[] = { "kind", "run_id", "foundation_hash", "commit",
-					     "user", "since",  "path" };
+	static const char *const texts[] = { "kind",  "run_id", "foundation_hash", "commit", "user",
+					     "since", "path" };
 	struct listing *l = arg;
 	struct tv_process owner = { .pid = 0 };
 	tv_autojson cJSON *row = cJSON_CreateObject();

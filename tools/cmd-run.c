@@ -23,7 +23,8 @@ const struct tv_option tv_run_options[] = {
 	{ "publish", 0, "REF", "publish what the command wrote, when it succeeds", false },
 	{ "keep-open", 0, NULL, "do not seal the run: more sessions may follow", false },
 	{ "join", 0, "RUN_ID", "start the command inside this live run", false },
-	{ "trace-id", 0, "ID", "what the run belongs to (default: TV_TRACE_ID or a new UUIDv7)", false },
+	{ "trace-id", 0, "ID", "what the run belongs to (default: TV_TRACE_ID or a new UUIDv7)",
+	  false },
 	{ "message", 'm', "MSG", "with --publish: why", false },
 	{ "network", 0, NULL, "leave the network on", false },
 	{ "no-network", 0, NULL, "only the loopback interface", false },
@@ -48,9 +49,9 @@ static int read_request(struct tv_cli *cli, struct tv_request *q)
 		.trace_id = tv_cli_option(cli, "trace-id"),
 		.message = tv_cli_option(cli, "message"),
 		.keep_open = tv_cli_has(cli, "keep-open"),
-		.network = tv_cli_has(cli, "network")	 ? 1 :
-			   tv_cli_has(cli, "no-network") ? 0 :
-							   -1,
+		.network = tv_cli_has(cli, "network")	   ? 1
+			   : tv_cli_has(cli, "no-network") ? 0
+							   : -1,
 		.argv = cli->args,
 	};
 	if (tv_cli_has(cli, "network") && tv_cli_has(cli, "no-network"))
@@ -77,8 +78,8 @@ static void tell_registered(void *arg)
 	t->cli->out_given = true;
 	if (!t->cli->json) {
 		if (!t->cli->quiet)
-			fprintf(out, "run %s on foundation %s (commit %.12s)\n", p->run_id, foundation,
-				commit);
+			fprintf(out, "run %s on foundation %s (commit %.12s)\n", p->run_id,
+				foundation, commit);
 		return;
 	}
 	tv_autojson cJSON *doc = cJSON_CreateObject();
@@ -163,19 +164,23 @@ static int enter_session(void *arg, cJSON *doc, struct tv_err *err)
 	const cJSON *fds = cJSON_GetObjectItemCaseSensitive(doc, "namespace_fds");
 	const char *id = tv_record_text(doc, "run_id");
 	if (strcmp(tv_record_text(doc, "state"), "live") != 0 || !tv_record_alive(doc))
-		return tv_err_set(err, -TV_E_LOCKED, "run '%s' is ending: there is nothing to join", id);
-	if (tv_record_mounted(doc))
-		return tv_err_set(err, -TV_E_LOCKED,
-				  "run '%s' is mounted ('tvfs ps' tells where), there is no command to join",
+		return tv_err_set(err, -TV_E_LOCKED, "run '%s' is ending: there is nothing to join",
 				  id);
+	if (tv_record_mounted(doc))
+		return tv_err_set(
+			err, -TV_E_LOCKED,
+			"run '%s' is mounted ('tvfs ps' tells where), there is no command to join",
+			id);
 	const cJSON *uid = cJSON_GetObjectItemCaseSensitive(doc, "uid");
 	if (cJSON_IsNumber(uid) && (uid_t)uid->valuedouble != geteuid())
-		return tv_err_set(err, -EPERM, "run '%s' is %s's, and its view shows itself to nobody else; "
-				  "join it as that user", id, tv_record_text(doc, "user"));
+		return tv_err_set(err, -EPERM,
+				  "run '%s' is %s's, and its view shows itself to nobody else; "
+				  "join it as that user",
+				  id, tv_record_text(doc, "user"));
 	if (fd_number(fds, "mount") < 0 ||
 	    !tv_record_process(doc, "supervisor", &j->target.supervisor))
-		return tv_err_set(err, -EAGAIN, "run '%s' has not started its command yet; try again",
-				  id);
+		return tv_err_set(err, -EAGAIN,
+				  "run '%s' has not started its command yet; try again", id);
 	j->target.user_fd = fd_number(fds, "user");
 	j->target.mount_fd = fd_number(fds, "mount");
 	j->target.net_fd = fd_number(fds, "net");
@@ -190,9 +195,9 @@ static int enter_session(void *arg, cJSON *doc, struct tv_err *err)
 static int leave_session(void *arg, cJSON *doc, struct tv_err *err)
 {
 	const struct joining *j = arg;
-	return tv_record_end_session(doc, j->plan->session, j->wait_status, j->how) ?
-		       0 :
-		       tv_err_nomem(err);
+	return tv_record_end_session(doc, j->plan->session, j->wait_status, j->how)
+		       ? 0
+		       : tv_err_nomem(err);
 }
 
 /* Ends the session in the record; the run itself may have ended before us, with an error. */
@@ -203,8 +208,8 @@ static void note_left(struct tv_cli *cli, struct joining *j, const struct tv_out
 	j->how = !out->ran ? "not executed" : out->err.text[0] ? "stopped" : "exited";
 	int r = tv_store_open(j->plan->store, &cli->store, &err);
 	if (r == 0)
-		r = tv_record_change(cli->store, j->plan->run_id, j->plan->run_dir, leave_session, j,
-				     &err);
+		r = tv_record_change(cli->store, j->plan->run_id, j->plan->run_dir, leave_session,
+				     j, &err);
 	if (r < 0)
 		tv_cli_note(cli, "the run's record could not be written: %s", err.text);
 }
@@ -217,8 +222,8 @@ static int join_plan(struct tv_cli *cli, struct tv_request *q, struct tv_plan **
 	if (r == 0)
 		r = tv_run_get(cli->store, q->run_id, &record, NULL);
 	if (r == -ENOENT)
-		return tv_err_set(&cli->err, r, "there is no run '%s'; 'tvfs ps' lists the live ones",
-				  q->run_id);
+		return tv_err_set(&cli->err, r,
+				  "there is no run '%s'; 'tvfs ps' lists the live ones", q->run_id);
 	if (r == 0)
 		r = tv_locked_rev(cli, q->run_id, &rev);
 	if (r < 0)
@@ -238,7 +243,8 @@ static int join(struct tv_cli *cli, struct tv_request *q)
 	if (r == 0)
 		r = tv_process_self(&j.self, &cli->err);
 	if (r == 0)
-		r = tv_record_change(cli->store, j.plan->run_id, NULL, enter_session, &j, &cli->err);
+		r = tv_record_change(cli->store, j.plan->run_id, NULL, enter_session, &j,
+				     &cli->err);
 	if (r < 0) {
 		tv_plan_free(j.plan);
 		return own_failure(cli, r);
@@ -253,8 +259,10 @@ static int join(struct tv_cli *cli, struct tv_request *q)
 
 int tv_cmd_run(struct tv_cli *cli)
 {
-	static const char *const alone[] = { "run-id", "foundation", "profile", "publish", "keep-open",
-					     "network", "no-network", "passthrough" };
+	static const char *const alone[] = {
+		"run-id",    "foundation", "profile",	 "publish",
+		"keep-open", "network",	   "no-network", "passthrough"
+	};
 	struct tv_request q;
 	int r = read_request(cli, &q);
 	if (r < 0)

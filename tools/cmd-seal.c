@@ -19,9 +19,9 @@ static int check_state(const cJSON *record, struct tv_err *err)
 	if (strcmp(state, "sealed") == 0 || strcmp(state, "published") == 0)
 		return 1;
 	return tv_err_set(err, -TV_E_LOCKED,
-			  tv_record_alive(record) ?
-				  "run '%s' is live; seal it when it has ended" :
-				  "run '%s' ended without its supervisor; 'tvfs prune' first",
+			  tv_record_alive(record)
+				  ? "run '%s' is live; seal it when it has ended"
+				  : "run '%s' ended without its supervisor; 'tvfs prune' first",
 			  id);
 }
 
@@ -48,7 +48,8 @@ static int answer(struct tv_cli *cli, const cJSON *record, bool already)
 {
 	const char *id = tv_record_text(record, "run_id");
 	if (!cli->json) {
-		fprintf(tv_cli_out(cli), "run %s %s\n", id, already ? "was sealed already" : "is sealed");
+		fprintf(tv_cli_out(cli), "run %s %s\n", id,
+			already ? "was sealed already" : "is sealed");
 		return 0;
 	}
 	cJSON *doc = cJSON_CreateObject();
@@ -71,7 +72,8 @@ static int find_run_dir(struct tv_cli *cli, const cJSON *record, char **out)
 	int r = tv_plan_run_dir(cli->settings, tv_record_text(record, "run_id"), &here, &cli->err);
 	if (r < 0)
 		return r;
-	*out = stat(here, &st) == 0 ? tv_steal_ptr(&here) : strdup(tv_record_text(record, "run_dir"));
+	*out = stat(here, &st) == 0 ? tv_steal_ptr(&here)
+				    : strdup(tv_record_text(record, "run_dir"));
 	return *out ? 0 : tv_err_nomem(&cli->err);
 }
 

@@ -19,7 +19,7 @@ struct state {
 	bool has_head, has_live;
 	struct tv_worktree live;
 	struct tv_refused refused; /* what of it no commit would take */
-	struct tv_err why_not; /* no live folder because … */
+	struct tv_err why_not;	   /* no live folder because … */
 };
 
 static int on_lease(void *arg, const struct tv_lease *l, bool alive, struct tv_err *err)
@@ -64,8 +64,8 @@ static int changes_here(struct state *s, struct tv_changes *c)
 		return 0;
 	tv_live_import(s->cli, &how);
 	how.progress = tv_cli_progress(s->cli);
-	return tv_worktree_changes(s->cli->store, &s->live, &how, tv_changes_visit, c,
-				   &s->refused, &s->cli->err);
+	return tv_worktree_changes(s->cli->store, &s->live, &how, tv_changes_visit, c, &s->refused,
+				   &s->cli->err);
 }
 
 /* What the ref got since then: against the tree the folder was left at, which after a merged import
@@ -198,8 +198,7 @@ static int report_text(struct state *s)
 	if (r == 0)
 		r = tv_lease_each(cli->store, on_lease, leases, &cli->err);
 	const cJSON *o;
-	cJSON_ArrayForEach(o, leases)
-	{
+	cJSON_ArrayForEach(o, leases) {
 		const char *run = cJSON_GetStringValue(cJSON_GetObjectItem(o, "run_id"));
 		fprintf(tv_cli_out(cli), "in use: %s %s (pid %.0f)\n",
 			cJSON_GetStringValue(cJSON_GetObjectItem(o, "kind")), run,

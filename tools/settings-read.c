@@ -65,8 +65,7 @@ static int read_object(struct reader *r, const cJSON *object, const struct key *
 	const cJSON *v;
 	if (!cJSON_IsObject(object))
 		return bad(r, "must be an object { … }");
-	cJSON_ArrayForEach(v, object)
-	{
+	cJSON_ArrayForEach(v, object) {
 		const struct key *k = find_key(keys, v->string);
 		size_t was = enter(r, v->string);
 		int e = k ? k->read(r, v, (char *)into + k->offset) : bad(r, "is not known here");
@@ -166,8 +165,7 @@ static int read_list(struct reader *r, const cJSON *v, struct tv_strings *field,
 	if (!field->items)
 		return tv_err_nomem(r->err);
 	const cJSON *item;
-	cJSON_ArrayForEach(item, v)
-	{
+	cJSON_ArrayForEach(item, v) {
 		char number[16];
 		snprintf(number, sizeof(number), "%zu", field->len);
 		size_t was = enter(r, number);
@@ -208,8 +206,7 @@ static int read_redirects(struct reader *r, const cJSON *v, void *field)
 	if (!s->redirects)
 		return tv_err_nomem(r->err);
 	const cJSON *item;
-	cJSON_ArrayForEach(item, v)
-	{
+	cJSON_ArrayForEach(item, v) {
 		struct tv_setting_redirect *to = &s->redirects[s->n_redirects++];
 		size_t was = enter(r, item->string);
 		int e = set_path(r, &to->path, item->string);
@@ -250,8 +247,7 @@ static int read_routes(struct reader *r, const cJSON *v, void *field)
 	if (!s->routes)
 		return tv_err_nomem(r->err);
 	const cJSON *item;
-	cJSON_ArrayForEach(item, v)
-	{
+	cJSON_ArrayForEach(item, v) {
 		size_t was = enter(r, item->string);
 		int e = read_route(r, item, &s->routes[s->n_routes++]);
 		if (e < 0)
@@ -277,8 +273,7 @@ static int read_gates(struct reader *r, const cJSON *v, void *field)
 	if (!p->gates)
 		return tv_err_nomem(r->err);
 	const cJSON *item;
-	cJSON_ArrayForEach(item, v)
-	{
+	cJSON_ArrayForEach(item, v) {
 		char number[24];
 		snprintf(number, sizeof(number), "%zu", p->n_gates);
 		size_t was = enter(r, number);
@@ -340,8 +335,7 @@ static int read_profiles(struct reader *r, const cJSON *v, void *field)
 	if (!cJSON_IsObject(v))
 		return bad(r, "must be an object { \"NAME\": { … } }");
 	const cJSON *item;
-	cJSON_ArrayForEach(item, v)
-	{
+	cJSON_ArrayForEach(item, v) {
 		size_t was = enter(r, item->string);
 		if (!*item->string)
 			return bad(r, "a profile needs a name");

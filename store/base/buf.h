@@ -17,7 +17,7 @@ struct tv_buf {
 
 #define TV_BUF_INIT ((struct tv_buf){ NULL, 0, 0, false })
 
-void tv_buf_free(struct tv_buf *b); /* releases and makes it empty again; NULL is fine */
+void tv_buf_free(struct tv_buf *b);  /* releases and makes it empty again; NULL is fine */
 void tv_buf_clear(struct tv_buf *b); /* empties, keeps the memory */
 
 void tv_buf_add(struct tv_buf *b, const void *bytes, size_t n);

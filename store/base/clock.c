@@ -108,7 +108,7 @@ int tv_duration_parse(const char *text, int64_t *ns, struct tv_err *err)
 	static const struct {
 		char unit;
 		int64_t seconds;
-	} units[] = { { '\0', 1 }, { 's', 1 },	    { 'm', 60 },
+	} units[] = { { '\0', 1 },   { 's', 1 },     { 'm', 60 },
 		      { 'h', 3600 }, { 'd', 86400 }, { 'w', 604800 } };
 	char *end;
 	errno = 0;

@@ -9,8 +9,8 @@
 #define TV_TIME_TEXT 40 /* room for RFC 3339 with nanoseconds */
 #define TV_UUID_TEXT 37
 
-int64_t tv_now_ns(void);	/* wall clock */
-int64_t tv_boottime_ns(void);	/* never goes back, counts suspend */
+int64_t tv_now_ns(void);      /* wall clock */
+int64_t tv_boottime_ns(void); /* never goes back, counts suspend */
 
 /* "2026-01-19T12:00:00Z", with a fraction only when it is not zero. out has TV_TIME_TEXT bytes. */
 void tv_time_format(int64_t ns, char *out);

@@ -13,22 +13,22 @@
 #include <stdarg.h>
 
 /* Errors that have a fixed meaning here, and the exit code that the tools give them. */
-#define TV_E_NOSTORE ENOMEDIUM	   /* no store was found                       exit 10 */
-#define TV_E_LOCKED ENOLCK	   /* somebody else holds what is needed       exit 11 */
-#define TV_E_CONFLICT EREMCHG	   /* two sides changed the same thing         exit 12 */
-#define TV_E_GATE EKEYREJECTED	   /* a check refused the data                 exit 13 */
-#define TV_E_DIGEST EBADMSG	   /* bytes do not match their digest          exit 14 */
-#define TV_E_DAMAGED EUCLEAN	   /* the store is damaged                     exit 14 */
-#define TV_E_MISSING ENODATA	   /* stale or missing data                    exit 15 */
-#define TV_E_AMBIGUOUS ENOTUNIQ	   /* a prefix has several meanings            exit 1  */
+#define TV_E_NOSTORE ENOMEDIUM	     /* no store was found                       exit 10 */
+#define TV_E_LOCKED ENOLCK	     /* somebody else holds what is needed       exit 11 */
+#define TV_E_CONFLICT EREMCHG	     /* two sides changed the same thing         exit 12 */
+#define TV_E_GATE EKEYREJECTED	     /* a check refused the data                 exit 13 */
+#define TV_E_DIGEST EBADMSG	     /* bytes do not match their digest          exit 14 */
+#define TV_E_DAMAGED EUCLEAN	     /* the store is damaged                     exit 14 */
+#define TV_E_MISSING ENODATA	     /* stale or missing data                    exit 15 */
+#define TV_E_AMBIGUOUS ENOTUNIQ	     /* a prefix has several meanings            exit 1  */
 #define TV_E_VERSION EPROTONOSUPPORT /* a format newer than this program       exit 1  */
-#define TV_E_USAGE EDOM		   /* the words of the call are off            exit 2  */
-#define TV_E_INTERRUPTED EINTR	   /* the user asked to stop                   exit 130 */
+#define TV_E_USAGE EDOM		     /* the words of the call are off            exit 2  */
+#define TV_E_INTERRUPTED EINTR	     /* the user asked to stop                   exit 130 */
 
 #define TV_ERR_TEXT 1024
 
 struct tv_err {
-	int code; /* 0, or the negative errno that was returned */
+	int code;		/* 0, or the negative errno that was returned */
 	char text[TV_ERR_TEXT]; /* one line, no final full stop, no newline */
 };
 

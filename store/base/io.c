@@ -201,8 +201,7 @@ static int remove_in(int dirfd, const char *name, dev_t dev, struct tv_err *err)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return tv_err_sys(err, -errno, "cannot remove '%s'", name);
-	tv_autoclose int fd =
-		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	tv_autoclose int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return tv_err_sys(err, -errno, "cannot open folder '%s'", name);

@@ -37,8 +37,8 @@ int tv_path_normalise(const char *path, char **out, struct tv_err *err)
 	size_t n;
 
 	if (path[0] == '/')
-		return tv_err_set(err, -EINVAL, "'%s' is absolute; give a path inside the lakehouse",
-				  path);
+		return tv_err_set(err, -EINVAL,
+				  "'%s' is absolute; give a path inside the lakehouse", path);
 	while (tv_path_next(&rest, &name, &n)) {
 		if (n == 1 && name[0] == '.')
 			continue;

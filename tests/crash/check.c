@@ -169,7 +169,8 @@ struct digest {
 };
 
 /* Of a ref only its kind and commit count, of a commit its id, of what is in `meta` where history ends. */
-static void add_row(struct digest *d, enum tv_table table, struct tv_bytes key, struct tv_bytes value)
+static void add_row(struct digest *d, enum tv_table table, struct tv_bytes key,
+		    struct tv_bytes value)
 {
 	if (table == TV_T_META && (key.len < 8 || memcmp(key.data, "shallow/", 8) != 0))
 		return;

@@ -11,7 +11,8 @@ struct facts {
 	char ref[80];	     /* the commit that main stands at, or "-" */
 	char base[80];	     /* the commit that the live folder was synced to, or "-" */
 	char foundation[80]; /* main's, or "-" */
-	char history[80];    /* a digest of all refs, of which commits there are, and where history ends */
+	char history
+		[80]; /* a digest of all refs, of which commits there are, and where history ends */
 };
 
 /* Mounts a tmpfs over `root` and makes it what the current state says. With `only`, other top folders

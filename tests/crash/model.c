@@ -558,5 +558,6 @@ uint64_t model_hash_at(struct model *m, const char *path)
 	if (node < 0)
 		return 0;
 	return (S_ISDIR(m->nodes[node].mode) ? hash_dir(m, node, m->nodes[node].mode)
-					     : model_data_hash(m, node)) | 1;
+					     : model_data_hash(m, node)) |
+	       1;
 }

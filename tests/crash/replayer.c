@@ -194,13 +194,15 @@ static bool record_ok(struct replayer *r, bool must_be_new)
 }
 
 /* What has no place of its own in the facts: the other refs, the set of commits, a folder. */
-static bool rest_ok(struct replayer *r, const struct facts *f, bool must_be_new, char *message, size_t n)
+static bool rest_ok(struct replayer *r, const struct facts *f, bool must_be_new, char *message,
+		    size_t n)
 {
 	uint64_t dest = r->dest ? model_hash_at(&r->m, r->dest) : r->new_dest;
 
-	if (!r->loose && !one_of(f->history, must_be_new ? r->new.history : r->old.history,
-				 r->new.history)) {
-		snprintf(message, n, "refs and commits are neither what they were nor what they are to be");
+	if (!r->loose &&
+	    !one_of(f->history, must_be_new ? r->new.history : r->old.history, r->new.history)) {
+		snprintf(message, n,
+			 "refs and commits are neither what they were nor what they are to be");
 		return false;
 	}
 	if (r->record && !record_ok(r, must_be_new)) {

@@ -220,8 +220,14 @@ static void times(void **state)
 		assert_true(ns == good[i].ns);
 	}
 	static const char *const bad[] = {
-		"",	      "now", "2026-01-19T12:00:00", "2026-13-01", "2026-01-19T12:00:00.Z",
-		"2026-01-19x", "2999-01-01", "0001-01-01",
+		"",
+		"now",
+		"2026-01-19T12:00:00",
+		"2026-13-01",
+		"2026-01-19T12:00:00.Z",
+		"2026-01-19x",
+		"2999-01-01",
+		"0001-01-01",
 	};
 	for (size_t i = 0; i < TV_ARRAY_LEN(bad); i++)
 		assert_int_equal(tv_time_parse(bad[i], &ns, NULL), -EINVAL);

@@ -29,7 +29,8 @@ static void writes_the_whole_tree(void **state)
 	live_path(&l, "link", path);
 	is(symlink("d/ro", path) == 0);
 	live_path(&l, "d/e", path);
-	is(utimensat(AT_FDCWD, path, (struct timespec[]){ { 1, 0 }, { 1700000000, 123456789 } }, 0) == 0);
+	is(utimensat(AT_FDCWD, path, (struct timespec[]){ { 1, 0 }, { 1700000000, 123456789 } },
+		     0) == 0);
 	struct tv_published out = import_all(&l);
 
 	snprintf(dest, sizeof(dest), "%s/out", l.f->dir);
@@ -41,7 +42,8 @@ static void writes_the_whole_tree(void **state)
 	live_path(&o, "link", path);
 	is(readlink(path, target, sizeof(target)) == 4);
 	live_path(&o, "d/e", path);
-	is(stat(path, &st) == 0 && st.st_mtim.tv_sec == 1700000000 && st.st_mtim.tv_nsec == 123456789);
+	is(stat(path, &st) == 0 && st.st_mtim.tv_sec == 1700000000 &&
+	   st.st_mtim.tv_nsec == 123456789);
 	live_path(&o, "d/ro", path);
 	is(stat(path, &st) == 0 && (st.st_mode & 07777) == 0440 && st.st_nlink == 1);
 	/* No link to a blob: writing to it leaves the store as it is. */

@@ -21,9 +21,25 @@ static int check_json(const char *text)
 static void good_json(void **state)
 {
 	static const char *const good[] = {
-		"{}", "[]", "0", "-0", "-1.5e+10", "1E5", "\"\"", "true", "false", "null", " [1, 2] \n",
-		"NaN", "[NaN, Infinity, -Infinity]", "{\"a\":{\"b\":[1,{\"c\":\"\\u00e9\\n\"}]}}",
-		"\xef\xbb\xbf{}", "[[[[]]]]", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "{\"a\":1,\"b\":2}", "12",
+		"{}",
+		"[]",
+		"0",
+		"-0",
+		"-1.5e+10",
+		"1E5",
+		"\"\"",
+		"true",
+		"false",
+		"null",
+		" [1, 2] \n",
+		"NaN",
+		"[NaN, Infinity, -Infinity]",
+		"{\"a\":{\"b\":[1,{\"c\":\"\\u00e9\\n\"}]}}",
+		"\xef\xbb\xbf{}",
+		"[[[[]]]]",
+		"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+		"{\"a\":1,\"b\":2}",
+		"12",
 		"\"\xff not utf-8\"",
 	};
 	(void)state;
@@ -35,10 +51,13 @@ static void good_json(void **state)
 static void bad_json(void **state)
 {
 	static const char *const bad[] = {
-		" ", "{", "[", "]", "[1,]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "01", "1.",
-		".5", "-", "+1", "1e", "1e+", "tru", "nul", "truex", "\"", "\"\\x\"", "\"\\u12g4\"",
-		"\"a\nb\"", "[1 2]", "{}{}", "[}", "{]", "1 2", "nan", "-NaN", "--1", "{\"a\" 1}",
-		"Infinit", "{,}", "[,]", "'a'", "1,", "\xef\xbb",
+		" ",	    "{",	  "[",	     "]",	    "[1,]",	"{\"a\"}",
+		"{\"a\":}", "{\"a\":1,}", "{a:1}",   "01",	    "1.",	".5",
+		"-",	    "+1",	  "1e",	     "1e+",	    "tru",	"nul",
+		"truex",    "\"",	  "\"\\x\"", "\"\\u12g4\"", "\"a\nb\"", "[1 2]",
+		"{}{}",	    "[}",	  "{]",	     "1 2",	    "nan",	"-NaN",
+		"--1",	    "{\"a\" 1}",  "Infinit", "{,}",	    "[,]",	"'a'",
+		"1,",	    "\xef\xbb",
 	};
 	(void)state;
 	for (size_t i = 0; i < TV_ARRAY_LEN(bad); i++)

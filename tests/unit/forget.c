@@ -52,7 +52,8 @@ static void keeps_the_last(void **state)
 	struct fixture *f = *state;
 	struct tv_sha ids[10];
 	ten(f->store, ids);
-	is(forget(f->store, (struct tv_forget){ .ref = "main", .keep_last = 3, .dry_run = true }) == 7);
+	is(forget(f->store, (struct tv_forget){ .ref = "main", .keep_last = 3, .dry_run = true }) ==
+	   7);
 	is(length(f->store, "main") == 10);
 	is(forget(f->store, (struct tv_forget){ .ref = "main", .keep_last = 3 }) == 7);
 	is(length(f->store, "main") == 3);
@@ -85,7 +86,8 @@ static void needs_a_rule(void **state)
 	how = (struct tv_forget){ .ref = "nowhere", .keep_last = 1 };
 	fails(-ENOENT, tv_forget(f->store, &how, NULL, NULL, &err));
 	/* All of them are young. */
-	is(forget(f->store, (struct tv_forget){ .ref = "main", .keep_within_ns = 3600000000000 }) == 0);
+	is(forget(f->store, (struct tv_forget){ .ref = "main", .keep_within_ns = 3600000000000 }) ==
+	   0);
 	is(forget(f->store, (struct tv_forget){ .ref = "main", .keep_within_ns = 1 }) == 9);
 }
 

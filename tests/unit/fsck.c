@@ -333,7 +333,12 @@ static const struct plant {
 	{ "blob writable", blob_writable, "mode", { "a", "d/copy" }, TV_DAMAGE, false },
 	{ "blob a link", blob_link, "not a plain file", { "a", "d/copy" }, TV_DAMAGE, false },
 	{ "blob row gone", blob_row_gone, "not in the index", { "a", "d/copy" }, TV_DAMAGE, false },
-	{ "blob row flipped", blob_row_flipped, "another size or hash", { "a", "d/copy" }, TV_DAMAGE, false },
+	{ "blob row flipped",
+	  blob_row_flipped,
+	  "another size or hash",
+	  { "a", "d/copy" },
+	  TV_DAMAGE,
+	  false },
 	{ "blob row cut", blob_row_cut, "row of blob", { "a", "d/copy" }, TV_DAMAGE, false },
 	{ "blob condemned", blob_condemned, "condemned", { "a", "d/copy" }, TV_DAMAGE, false },
 	{ "node gone", node_gone, "is missing", { "d" }, TV_DAMAGE, false },
@@ -341,7 +346,12 @@ static const struct plant {
 	{ "root gone", root_gone, "is missing", { "." }, TV_DAMAGE, false },
 	{ "commit flipped", commit_flipped, "does not match its id", { NULL }, TV_DAMAGE, false },
 	{ "parent gone", parent_gone, "is missing", { NULL }, TV_DAMAGE, false },
-	{ "foundation row gone", foundation_row_gone, "index of foundations", { NULL }, TV_DAMAGE, false },
+	{ "foundation row gone",
+	  foundation_row_gone,
+	  "index of foundations",
+	  { NULL },
+	  TV_DAMAGE,
+	  false },
 	{ "foundation row extra", foundation_row_extra, "index row", { NULL }, TV_DAMAGE, false },
 	{ "sequence row gone", sequence_row_gone, "sequence numbers", { NULL }, TV_DAMAGE, false },
 	{ "sequence row extra", sequence_row_extra, "index row", { NULL }, TV_DAMAGE, false },
@@ -351,7 +361,12 @@ static const struct plant {
 	{ "run malformed", run_malformed, "run 'run-1' is damaged", { NULL }, TV_DAMAGE, false },
 	{ "run index gone", run_index_gone, "index of runs", { NULL }, TV_DAMAGE, false },
 	{ "run index extra", run_index_extra, "index of runs", { NULL }, TV_DAMAGE, false },
-	{ "folder malformed", folder_malformed, "live folder is damaged", { NULL }, TV_DAMAGE, false },
+	{ "folder malformed",
+	  folder_malformed,
+	  "live folder is damaged",
+	  { NULL },
+	  TV_DAMAGE,
+	  false },
 	{ "folder astray", folder_astray, "points to a commit", { NULL }, TV_DAMAGE, false },
 	{ "path row gone", path_row_gone, "path index", { NULL }, TV_DAMAGE, false },
 	{ "path row malformed", path_row_malformed, "path index", { NULL }, TV_DAMAGE, false },
@@ -377,8 +392,8 @@ static int look(void *arg, const struct tv_finding *f)
 	for (unsigned i = 0; i < 3; i++)
 		if (s->p->paths[i] && f->path && strcmp(f->path, s->p->paths[i]) == 0) {
 			s->hit[i] = true;
-			s->foundations += f->foundation &&
-					  tv_sha_eq(f->foundation, &s->m->root.sha);
+			s->foundations +=
+				f->foundation && tv_sha_eq(f->foundation, &s->m->root.sha);
 		}
 	return 0;
 }
@@ -409,8 +424,8 @@ static void each_damage_is_found(void **state)
 		}
 		if (!s.found || r != (p->severity == TV_DAMAGE ? -TV_E_DAMAGED : 0) ||
 		    s.foundations != paths)
-			fail_msg("%s: found %d, %d (%s), %u foundations", p->name, s.found, r, err.text,
-				 s.foundations);
+			fail_msg("%s: found %d, %d (%s), %u foundations", p->name, s.found, r,
+				 err.text, s.foundations);
 		tv_worktree_close(&m.l.w);
 		is(dir_teardown(&fixture) == 0);
 	}

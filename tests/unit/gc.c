@@ -319,7 +319,8 @@ static void beside_importing_processes(void **state)
 	struct fixture *f = *state;
 	struct beside all[CHILDREN + 1];
 	pid_t pids[CHILDREN + 1];
-	atomic_uint *left = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	atomic_uint *left =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	atomic_store(left, CHILDREN);
 	close_store(f);
 	for (unsigned i = 0; i <= CHILDREN; i++) {

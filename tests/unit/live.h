@@ -70,8 +70,9 @@ static const char *const live_ignore[] = { "*.lock", "*.tmp" };
 
 static inline struct tv_import how_to_import(void)
 {
-	return (struct tv_import){ .ref = "main", .author = "a", .message = "m",
-				   .ignore = live_ignore, .n_ignore = 2 };
+	return (struct tv_import){
+		.ref = "main", .author = "a", .message = "m", .ignore = live_ignore, .n_ignore = 2
+	};
 }
 
 static inline int import_paths(struct live *l, const char *const *paths, size_t n,

@@ -66,8 +66,9 @@ static unsigned count(char *const *env, const char *name)
 
 static void variables(void **state)
 {
-	char **env = make(*state, BASE(TEXT("PATH=/bin"), TEXT("TV_RUN_ID=old"), TEXT("TV_RUN_ID=older"),
-				       TEXT("TV_RUN_IDS=kept"), TEXT("TVFS_STORE=/s")));
+	char **env =
+		make(*state, BASE(TEXT("PATH=/bin"), TEXT("TV_RUN_ID=old"), TEXT("TV_RUN_ID=older"),
+				  TEXT("TV_RUN_IDS=kept"), TEXT("TVFS_STORE=/s")));
 	static const char *const wanted[][2] = {
 		{ "PATH", "/bin" },
 		{ "TV_RUN_ID", "r1" },
@@ -134,7 +135,8 @@ static void data_profile(void **state)
 {
 	struct env_fixture *f = *state;
 	assert_int_equal(tv_settings_profile(f->settings, "data", &f->run.profile, NULL), 0);
-	char **env = make(f, BASE(TEXT("PORTFOLIO_DATA_SOURCE=exchange"), TEXT("CANDIDATES_RAW=x")));
+	char **env =
+		make(f, BASE(TEXT("PORTFOLIO_DATA_SOURCE=exchange"), TEXT("CANDIDATES_RAW=x")));
 	assert_string_equal(tv_environment_get(env, "PORTFOLIO_DATA_SOURCE"), "exchange");
 	assert_string_equal(tv_environment_get(env, "CANDIDATES_RAW"), "x");
 	assert_null(tv_environment_get(env, "CANDIDATES_SELECTED"));

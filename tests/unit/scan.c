@@ -14,8 +14,9 @@ static void rows_are_believed_only_when_old_enough(void **state)
 {
 	const int64_t t = 1700000000123456789, ms = 1000000;
 	struct tv_cache_row row = { .size = 5, .ino = 7, .mtime_ns = t, .ctime_ns = t };
-	const struct tv_seen same = { .kind = TV_FILE, .size = 5, .ino = 7, .mtime_ns = t,
-				      .ctime_ns = t };
+	const struct tv_seen same = {
+		.kind = TV_FILE, .size = 5, .ino = 7, .mtime_ns = t, .ctime_ns = t
+	};
 	(void)state;
 	row.looked_ns = t + 11 * ms;
 	assert_true(tv_cache_row_holds(&row, &same));
@@ -75,8 +76,8 @@ static int put_rows(struct tv_kv_txn *t, void *arg, struct tv_err *err)
 		snprintf(path, sizeof(path), "d/n%06u", i);
 		size_t n = tv_cache_key(r->id, path, key);
 		tv_cache_row_encode(&row, value);
-		int put = tv_kv_put(t, TV_T_IMPORT, tv_bytes(key, n), tv_bytes(value, sizeof(value)),
-				    err);
+		int put = tv_kv_put(t, TV_T_IMPORT, tv_bytes(key, n),
+				    tv_bytes(value, sizeof(value)), err);
 		if (put < 0)
 			return put;
 	}
@@ -124,8 +125,16 @@ static void names_in_byte_order(void **state)
 	char path[400];
 	/* Equal in their first bytes, prefixes of each other, bytes above 127, long ones. */
 	static const char *const odd[] = {
-		"a", "ab", "a-", "a\xff", "a\x7f", "prefix-aaaaaaaaaaaaaa", "prefix-aaaaaaaaaaaaab",
-		"prefix-aaaaaaaaaaaaa", "Z", "z",
+		"a",
+		"ab",
+		"a-",
+		"a\xff",
+		"a\x7f",
+		"prefix-aaaaaaaaaaaaaa",
+		"prefix-aaaaaaaaaaaaab",
+		"prefix-aaaaaaaaaaaaa",
+		"Z",
+		"z",
 	};
 	tv_autoclose int fd = open(f->dir, O_RDONLY | O_DIRECTORY);
 	is(fd >= 0);
@@ -230,8 +239,10 @@ static void the_cache_is_only_a_hint(void **state)
 	put(&l, "b", "2");
 	import_all(&l);
 	settle();
-	struct tv_scan scan = { .kv = tv_store_kv(l.f->store), .worktree = l.w.id,
-				.dirfd = l.w.dirfd, .nodes = tv_store_nodes(l.f->store),
+	struct tv_scan scan = { .kv = tv_store_kv(l.f->store),
+				.worktree = l.w.id,
+				.dirfd = l.w.dirfd,
+				.nodes = tv_store_nodes(l.f->store),
 				.base = &l.w.base_root };
 	const uint8_t stranger[16] = { 1 };
 	struct tv_err err = TV_ERR_INIT;
@@ -260,7 +271,8 @@ static int refuse_mount(void *arg)
 	live_path(&l, "m", path);
 	snprintf(from, sizeof(from), "%s/from", l.f->dir);
 	/* A bind mount of the same filesystem: device numbers do not tell. */
-	if (mkdir(path, 0755) < 0 || mkdir(from, 0755) < 0 || mount(from, path, NULL, MS_BIND, NULL) < 0)
+	if (mkdir(path, 0755) < 0 || mkdir(from, 0755) < 0 ||
+	    mount(from, path, NULL, MS_BIND, NULL) < 0)
 		return 77;
 	ok(tv_store_open(l.f->folder, &l.f->store, &err));
 	ok(tv_worktree_open(l.f->store, l.dir, &l.w, &err));

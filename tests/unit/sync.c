@@ -25,9 +25,13 @@ static void brings_every_kind_of_change(void **state)
 	put(&l, "to-file/x", "x");
 	import_all(&l);
 	const struct file files[] = {
-		{ "changed", "2", 5 * A_TIME / 4 }, { "gone", NULL, 0 }, { "d", NULL, 0 },
-		{ "to-dir", NULL, 0 },		    { "to-dir/new", "n", 0 },
-		{ "to-file", NULL, 0 },		    { "new/er", "n", 0 },
+		{ "changed", "2", 5 * A_TIME / 4 },
+		{ "gone", NULL, 0 },
+		{ "d", NULL, 0 },
+		{ "to-dir", NULL, 0 },
+		{ "to-dir/new", "n", 0 },
+		{ "to-file", NULL, 0 },
+		{ "new/er", "n", 0 },
 	};
 	struct tv_sha tip = tip_of(s, "main");
 	ok(publish_files(s, "main", &tip, files, TV_ARRAY_LEN(files), &out, &err));
@@ -143,8 +147,9 @@ static void refuses_local_changes(void **state)
 			is(holds(&l, "p", cases[i].target));
 		} else {
 			sync_ok(&l);
-			bool stays = !cases[i].target ||
-				     (cases[i].before && strcmp(cases[i].target, cases[i].before) == 0);
+			bool stays =
+				!cases[i].target ||
+				(cases[i].before && strcmp(cases[i].target, cases[i].before) == 0);
 			is(holds(&l, "p", stays ? cases[i].local : cases[i].target));
 		}
 		is(holds(&l, "other", cases[i].what));
@@ -246,7 +251,7 @@ static void one_order(struct fixture *f, const char *order, bool same_path)
 	tv_worktree_close(&l.w);
 }
 
-static const char *const orders[] = { "PCS", "PSC", "CPS", "CSP", "SPC", "SCP",
+static const char *const orders[] = { "PCS", "PSC",   "CPS",   "CSP",	"SPC",	 "SCP",
 				      "PPC", "PCPCS", "CPCPS", "PSPCS", "SPSCPS" };
 
 static void in_every_order_on_disjoint_paths(void **state)
@@ -407,8 +412,7 @@ static void a_commit_waits_for_a_sync(void **state)
 	tv_worktree_close(&l.w);
 }
 
-static int write_into(void *arg, const char *phase, uint64_t done, uint64_t total,
-		      const char *unit)
+static int write_into(void *arg, const char *phase, uint64_t done, uint64_t total, const char *unit)
 {
 	(void)done;
 	(void)total;

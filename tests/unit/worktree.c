@@ -162,7 +162,8 @@ static void half_written_files(void **state)
 	put(&l, "whole.parquet", "PAR1....PAR1");
 	fails(-TV_E_GATE, import_paths(&l, NULL, 0, &out, NULL, &refused, &err));
 	is(refused.len == 3);
-	is(strcmp(refused.files[0].path, "bad.json") == 0 && strstr(refused.files[0].reason, "JSON"));
+	is(strcmp(refused.files[0].path, "bad.json") == 0 &&
+	   strstr(refused.files[0].reason, "JSON"));
 	is(strcmp(refused.files[1].path, "d/empty.json") == 0);
 	is(strcmp(refused.files[2].path, "half.parquet") == 0);
 	tv_refused_free(&refused);
@@ -201,7 +202,8 @@ static void odd_names(void **state)
 	live_open(&l, *state);
 	memset(longest, 'n', 255);
 	longest[255] = 0;
-	static const char *const names[] = { "new\nline", "back\\slash", "\xff\xfe", " ", "-x", "a\tb" };
+	static const char *const names[] = { "new\nline", "back\\slash", "\xff\xfe",
+					     " ",	  "-x",		 "a\tb" };
 	for (size_t i = 0; i < TV_ARRAY_LEN(names); i++)
 		put(&l, names[i], names[i]);
 	put(&l, longest, "long");
@@ -540,7 +542,8 @@ static void a_time_that_no_63_bits_hold(void **state)
 	struct live l;
 	char path[512];
 	struct stat st;
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 13569465600 } }; /* 2400 */
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+				     { .tv_sec = 13569465600 } }; /* 2400 */
 	live_open(&l, *state);
 	put(&l, "a", "1");
 	live_path(&l, "a", path);

@@ -51,7 +51,8 @@ int tv_daemon_start(const char *label, int log, int *sock, struct tv_process *ou
 	if (pid == 0)
 		become_daemon(label, pair[1], log);
 	close(pair[1]);
-	r = pid < 0 ? tv_err_sys(err, -errno, "cannot start the daemon") : tv_process_of(pid, out, err);
+	r = pid < 0 ? tv_err_sys(err, -errno, "cannot start the daemon")
+		    : tv_process_of(pid, out, err);
 	if (r < 0) {
 		close(pair[0]);
 		if (pid > 0)

@@ -22,12 +22,12 @@
 struct tv_serve {
 	const char *store;
 	struct tv_sha commit;
-	const char *mountpoint; /* NULL: a run; the mounted device comes later */
+	const char *mountpoint;		  /* NULL: a run; the mounted device comes later */
 	const struct tv_settings *routes; /* whose routes to show; NULL: none */
 	bool route_fallback, deny_lakehouse_writes, allow_other;
 	enum tv_passthrough passthrough;
 	int overlay, data, figures; /* descriptors; -1: none. They stay the caller's */
-	const char *data_dir;	/* a run's: where its superblock is mounted */
+	const char *data_dir;	    /* a run's: where its superblock is mounted */
 	/* A mount's daemon gives these back at its end. */
 	const char *lease, *session, *run_id, *run_dir;
 };

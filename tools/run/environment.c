@@ -102,8 +102,8 @@ static int set_scan_dir(struct env *e, const struct tv_surroundings *run, struct
 	tv_autofree char *base = NULL, *chosen = NULL;
 
 	if (given && *given) {
-		chosen = given[0] == '/' ? strdup(given) :
-					   tv_path_join(run->settings->project, given);
+		chosen = given[0] == '/' ? strdup(given)
+					 : tv_path_join(run->settings->project, given);
 		return chosen ? set(e, "TV_SCAN_DIR", chosen, err) : tv_err_nomem(err);
 	}
 	for (size_t i = 0; i < inputs->len; i++) {
@@ -117,8 +117,8 @@ static int set_scan_dir(struct env *e, const struct tv_surroundings *run, struct
 		}
 	}
 	base = tv_path_join(run->settings->project, folder);
-	return base ? set_path(e, "TV_SCAN_DIR", base, id && *id ? id : run->run_id, err) :
-		      tv_err_nomem(err);
+	return base ? set_path(e, "TV_SCAN_DIR", base, id && *id ? id : run->run_id, err)
+		    : tv_err_nomem(err);
 }
 
 /* The paths of routed names, and those that scripts read under a second name. */

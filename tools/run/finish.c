@@ -13,9 +13,9 @@
 #include "tools/run/rundir.h"
 #include "tools/run/supervisor-priv.h"
 
-#define SETTLE_MS 200		/* background processes that are ending anyway */
-#define GRACE_MS 3000		/* between SIGTERM and SIGKILL */
-#define UNMOUNT_WAIT_MS 15000	/* until the daemon is asked, then made, to end */
+#define SETTLE_MS 200	      /* background processes that are ending anyway */
+#define GRACE_MS 3000	      /* between SIGTERM and SIGKILL */
+#define UNMOUNT_WAIT_MS 15000 /* until the daemon is asked, then made, to end */
 #define LEFTOVERS_LISTED 100
 
 /* What finishing gathers for the record. */
@@ -137,16 +137,18 @@ static void end_mount(struct tv_supervisor *s)
 		if (s->daemon_fd < 0 || tv_boottime_ns() < until)
 			continue;
 		tv_process_signal(&s->who.daemon, step++ ? SIGKILL : SIGTERM);
-		tv_err_set(&err, -EBUSY,
-			   "the view was still in use after the command had ended; it was taken away");
+		tv_err_set(
+			&err, -EBUSY,
+			"the view was still in use after the command had ended; it was taken away");
 		until = tv_boottime_ns() + 3 * (int64_t)1000000000;
 	}
 	bool reaped = waitpid(s->who.daemon.pid, &status, 0) == s->who.daemon.pid;
 	if (err.code)
 		tv_supervisor_note(s, "%s", err.text);
 	if (reaped && status)
-		tv_supervisor_lost_daemon(s, WIFSIGNALED(status) ? "killed while it wrote everything back" :
-								   "it could not end as it should");
+		tv_supervisor_lost_daemon(s, WIFSIGNALED(status)
+						     ? "killed while it wrote everything back"
+						     : "it could not end as it should");
 }
 
 /* --- results ------------------------------------------------------------------------------------ */
@@ -170,8 +172,8 @@ static int publish(struct ending *e, struct tv_err *err)
 	}
 	int r = tv_run_publish(s->store, s->plan, s->overlay, &e->publish, err);
 	if (r < 0)
-		return tv_err_wrap(err, r, "not published on %s (the run's writes are kept in %s)", ref,
-				   s->plan->overlay_dir);
+		return tv_err_wrap(err, r, "not published on %s (the run's writes are kept in %s)",
+				   ref, s->plan->overlay_dir);
 	const char *status = tv_record_text(e->publish, "status");
 	tv_supervisor_note(s, "%s %s: foundation %s (commit %.12s)", status, ref,
 			   tv_record_text(e->publish, "foundation_hash"),
@@ -193,9 +195,9 @@ static int end_open(void *arg, cJSON *session)
 	snprintf(id, sizeof(id), "%s", tv_record_text(session, "id"));
 	return tv_record_set(session, "end", tv_record_time(tv_now_ns())) &&
 			       tv_record_set(session, "exit_status", cJSON_CreateNull()) &&
-			       tv_record_set(session, "how", cJSON_CreateString("front killed")) ?
-		       0 :
-		       -ENOMEM;
+			       tv_record_set(session, "how", cJSON_CreateString("front killed"))
+		       ? 0
+		       : -ENOMEM;
 }
 
 static bool move_into(cJSON *doc, const char *key, cJSON *const *item)
@@ -216,11 +218,13 @@ static int write_ending(void *arg, cJSON *doc, struct tv_err *err)
 		  tv_record_set(doc, "state", cJSON_CreateString(e->state)) &&
 		  tv_record_set(doc, "end", tv_record_time(tv_now_ns())) &&
 		  tv_record_set(doc, "exit_status",
-				e->status >= 0 ? cJSON_CreateNumber(e->status) : cJSON_CreateNull()) &&
+				e->status >= 0 ? cJSON_CreateNumber(e->status)
+					       : cJSON_CreateNull()) &&
 		  (!s->failure.text[0] ||
 		   tv_record_set(doc, "failure", tv_record_string(s->failure.text))) &&
 		  move_into(doc, "route_misses", &s->route_misses) &&
-		  move_into(doc, "mount", &s->figures_doc) && move_into(doc, "overlay", &e->overlay) &&
+		  move_into(doc, "mount", &s->figures_doc) &&
+		  move_into(doc, "overlay", &e->overlay) &&
 		  move_into(doc, "outputs", &e->outputs) && move_into(doc, "publish", &e->publish);
 	const cJSON *passthrough = cJSON_GetObjectItemCaseSensitive(s->figures_doc, "passthrough");
 	if (ok && passthrough)
@@ -231,11 +235,11 @@ static int write_ending(void *arg, cJSON *doc, struct tv_err *err)
 /* How the session ended, in a word. */
 static const char *how_ended(const struct tv_supervisor *s)
 {
-	return s->front_gone ? "front killed" :
-	       s->daemon_lost ? "daemon died" :
-	       s->failure.text[0] ? "stopped" :
-	       WIFSIGNALED(s->wait_status) ? "signal" :
-					     "exited";
+	return s->front_gone		     ? "front killed"
+	       : s->daemon_lost		     ? "daemon died"
+	       : s->failure.text[0]	     ? "stopped"
+	       : WIFSIGNALED(s->wait_status) ? "signal"
+					     : "exited";
 }
 
 /* What the run is from now on. */
@@ -251,8 +255,8 @@ static void judge(struct ending *e)
 	else
 		e->state = q->publish && command_succeeded(s) ? "published" : "sealed";
 	if (s->ended)
-		e->status = WIFSIGNALED(s->wait_status) ? 128 + WTERMSIG(s->wait_status) :
-							  WEXITSTATUS(s->wait_status);
+		e->status = WIFSIGNALED(s->wait_status) ? 128 + WTERMSIG(s->wait_status)
+							: WEXITSTATUS(s->wait_status);
 }
 
 void tv_supervisor_finish(struct tv_supervisor *s, int *status, struct tv_err *err)

@@ -23,10 +23,10 @@ struct waiting {
 	const struct tv_front *f;
 	struct tv_outcome *out;
 	struct tv_signals signals;
-	int sock;	/* run: to the supervisor; join: to the child until it executes */
-	int supervisor; /* join: pidfd of the run's supervisor; run: -1 */
-	pid_t child;	/* 0 when it has ended */
-	int child_fd;	/* pidfd */
+	int sock;	 /* run: to the supervisor; join: to the child until it executes */
+	int supervisor;	 /* join: pidfd of the run's supervisor; run: -1 */
+	pid_t child;	 /* 0 when it has ended */
+	int child_fd;	 /* pidfd */
 	int64_t kill_at; /* boot time at which the child is killed; 0: never */
 	bool joining, done;
 };
@@ -102,9 +102,7 @@ static void hear_child(struct waiting *w)
 		w->out->ran = true;
 	} else if (tv_wire_is(&m, "error")) {
 		tv_wire_error(&m, &w->out->err);
-		w->out->status = !w->out->ran		  ? EXIT_OWN :
-				 w->out->err.code == -ENOENT ? 127 :
-							       126;
+		w->out->status = !w->out->ran ? EXIT_OWN : w->out->err.code == -ENOENT ? 127 : 126;
 		w->out->ran = false;
 	}
 }
@@ -227,8 +225,12 @@ void tv_front_run(const struct tv_front *f, struct tv_outcome *out)
 {
 	int to_supervisor[2] = { -1, -1 }, to_runner[2] = { -1, -1 };
 	pid_t supervisor = -1;
-	struct waiting w = { .f = f, .out = out, .signals = { .fd = -1 }, .sock = -1,
-			     .supervisor = -1, .child_fd = -1 };
+	struct waiting w = { .f = f,
+			     .out = out,
+			     .signals = { .fd = -1 },
+			     .sock = -1,
+			     .supervisor = -1,
+			     .child_fd = -1 };
 	*out = (struct tv_outcome){ .status = -1 };
 
 	int r = tv_signals_open(&w.signals, &out->err);
@@ -293,8 +295,13 @@ void tv_front_join(const struct tv_front *f, const struct tv_front_target *targe
 		   struct tv_outcome *out)
 {
 	int pair[2] = { -1, -1 };
-	struct waiting w = { .f = f, .out = out, .signals = { .fd = -1 }, .sock = -1,
-			     .supervisor = -1, .child_fd = -1, .joining = true };
+	struct waiting w = { .f = f,
+			     .out = out,
+			     .signals = { .fd = -1 },
+			     .sock = -1,
+			     .supervisor = -1,
+			     .child_fd = -1,
+			     .joining = true };
 	*out = (struct tv_outcome){ .status = -1 };
 
 	int r = tv_signals_open(&w.signals, &out->err);

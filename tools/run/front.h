@@ -12,9 +12,9 @@
 #include "tools/run/plan.h"
 
 struct tv_outcome {
-	bool ran;	 /* the command was executed and ended with wait_status */
+	bool ran; /* the command was executed and ended with wait_status */
 	int wait_status;
-	int status;	 /* exit status that tvfs asks for instead; -1: the command's own */
+	int status;	   /* exit status that tvfs asks for instead; -1: the command's own */
 	struct tv_err err; /* why; text "" when there is nothing to say */
 };
 

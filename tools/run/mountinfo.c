@@ -135,9 +135,11 @@ static int by_fusermount(const char *path, bool lazy, struct tv_err *err)
 		return 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return tv_err_set(err, -EPERM,
-				  "unmounting '%s' needs root or fusermount3 (package fuse3)", path);
+				  "unmounting '%s' needs root or fusermount3 (package fuse3)",
+				  path);
 	return tv_err_set(err, -EBUSY,
-			  "'%s' is in use, or not this user's: end what uses it, or try --lazy", path);
+			  "'%s' is in use, or not this user's: end what uses it, or try --lazy",
+			  path);
 }
 
 int tv_mountpoint_unmount(const char *path, bool lazy, struct tv_err *err)
@@ -148,7 +150,7 @@ int tv_mountpoint_unmount(const char *path, bool lazy, struct tv_err *err)
 		return by_fusermount(path, lazy, err);
 	if (errno == EBUSY)
 		return tv_err_set(err, -EBUSY,
-				  "'%s' is in use: end what uses it (fuser -vm '%s'), or --lazy", path,
-				  path);
+				  "'%s' is in use: end what uses it (fuser -vm '%s'), or --lazy",
+				  path, path);
 	return tv_err_sys(err, -errno, "cannot unmount '%s'", path);
 }

@@ -59,10 +59,11 @@ static int check_mountpoint(struct way *w, struct tv_err *err)
 	if (r < 0)
 		return r;
 	if (stat(w->mountpoint, &st) < 0 && errno == ENOTCONN)
-		return tv_err_set(err, -ENOTCONN,
-				  "a dead mount lies on '%s'; take it away with 'tvfs umount --lazy' or "
-				  "'tvfs prune'",
-				  w->mountpoint);
+		return tv_err_set(
+			err, -ENOTCONN,
+			"a dead mount lies on '%s'; take it away with 'tvfs umount --lazy' or "
+			"'tvfs prune'",
+			w->mountpoint);
 	free(w->mountpoint);
 	w->mountpoint = realpath(w->m->mountpoint, NULL);
 	if (!w->mountpoint || stat(w->mountpoint, &st) < 0)
@@ -92,10 +93,9 @@ static int plan_run(struct way *w, struct tv_err *err)
 {
 	char name[] = "tvfs", verb[] = "mount";
 	char *argv[] = { name, verb, w->mountpoint, NULL };
-	struct tv_request request = { .run_id = w->m->run_id,
-				      .keep_open = true,
-				      .network = 1,
-				      .argv = argv };
+	struct tv_request request = {
+		.run_id = w->m->run_id, .keep_open = true, .network = 1, .argv = argv
+	};
 	int r = tv_plan_make(w->store, w->m->settings, &request, w->m->rev, &w->plan, err);
 	if (r < 0)
 		return r;
@@ -111,8 +111,8 @@ static int plan_run(struct way *w, struct tv_err *err)
 		r = tv_record_change(w->store, w->plan->run_id, w->plan->run_dir, NULL, NULL, err);
 	if (r < 0)
 		return r;
-	w->fds.overlay = open(w->plan->overlay_dir,
-			      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	w->fds.overlay =
+		open(w->plan->overlay_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (w->fds.overlay < 0)
 		return tv_err_sys(err, -errno, "cannot open '%s'", w->plan->overlay_dir);
 	return 0;
@@ -129,10 +129,11 @@ static int show_run(struct way *w, struct tv_err *err)
 	if (r < 0)
 		return r;
 	if (tv_record_alive(record))
-		return tv_err_set(err, -TV_E_LOCKED,
-				  "run '%s' is live: what it writes can be seen inside of it only, with "
-				  "'tvfs run --join'",
-				  w->m->run_id);
+		return tv_err_set(
+			err, -TV_E_LOCKED,
+			"run '%s' is live: what it writes can be seen inside of it only, with "
+			"'tvfs run --join'",
+			w->m->run_id);
 	overlay = tv_path_join(run_dir, "data/lakehouse");
 	if (!overlay)
 		return tv_err_nomem(err);
@@ -163,8 +164,8 @@ static int take(struct way *w, struct tv_err *err)
 {
 	int r = !w->m->run_id ? 0 : w->m->read_only ? show_run(w, err) : plan_run(w, err);
 	if (r == 0)
-		r = tv_lease_take(w->store, &w->commit.id, "mount", w->m->run_id ? w->m->run_id : "",
-				  &w->daemon, &w->lease, err);
+		r = tv_lease_take(w->store, &w->commit.id, "mount",
+				  w->m->run_id ? w->m->run_id : "", &w->daemon, &w->lease, err);
 	if (r < 0)
 		return r;
 	w->leased = true;
@@ -264,8 +265,9 @@ static int in_background(struct way *w, struct tv_err *err)
 
 int tv_mounting_start(struct tv_store **store, const struct tv_mounting *m, struct tv_err *err)
 {
-	struct way w = { .m = m, .store = tv_steal_ptr(store), .fds = { -1, -1, -1 }, .sock = -1,
-			 .door = -1 };
+	struct way w = {
+		.m = m, .store = tv_steal_ptr(store), .fds = { -1, -1, -1 }, .sock = -1, .door = -1
+	};
 	w.store_folder = strdup(tv_store_folder(w.store));
 	int r = w.store_folder ? check_mountpoint(&w, err) : tv_err_nomem(err);
 	if (r == 0)
@@ -331,7 +333,8 @@ int tv_mounting_end(struct tv_store *store, const char *mountpoint, bool lazy, s
 	if (r < 0)
 		return r;
 	if (r == 0 || strcmp(there.type, TV_MOUNT_TYPE) != 0)
-		return tv_err_set(err, -EINVAL, "'%s' is not a tvfs mount; 'tvfs ps' lists them", path);
+		return tv_err_set(err, -EINVAL, "'%s' is not a tvfs mount; 'tvfs ps' lists them",
+				  path);
 	struct search s = { .path = path };
 	if (store)
 		tv_registry_each(store, match_entry, &s, NULL);
@@ -340,6 +343,7 @@ int tv_mounting_end(struct tv_store *store, const char *mountpoint, bool lazy, s
 	r = tv_mountpoint_unmount(path, lazy, err);
 	if (r < 0 || lazy || !s.found.pid || tv_process_wait(&s.found, GONE_WAIT_MS))
 		return r;
-	return tv_err_set(err, -ETIMEDOUT, "'%s' is unmounted, but its daemon (pid %d) has not ended",
-			  path, (int)s.found.pid);
+	return tv_err_set(err, -ETIMEDOUT,
+			  "'%s' is unmounted, but its daemon (pid %d) has not ended", path,
+			  (int)s.found.pid);
 }

@@ -154,13 +154,15 @@ int tv_namespace_fuse(struct tv_err *err)
 	if (fd >= 0)
 		return fd;
 	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-		return tv_err_sys(err, -errno,
-				  "cannot open /dev/fuse: load the kernel module (modprobe fuse), or "
-				  "give the container the device (--device /dev/fuse)");
+		return tv_err_sys(
+			err, -errno,
+			"cannot open /dev/fuse: load the kernel module (modprobe fuse), or "
+			"give the container the device (--device /dev/fuse)");
 	if (errno == EACCES || errno == EPERM)
-		return tv_err_sys(err, -errno,
-				  "cannot open /dev/fuse: this user needs read and write access to it "
-				  "(as root: chmod 666 /dev/fuse)");
+		return tv_err_sys(
+			err, -errno,
+			"cannot open /dev/fuse: this user needs read and write access to it "
+			"(as root: chmod 666 /dev/fuse)");
 	return tv_err_sys(err, -errno, "cannot open /dev/fuse");
 }
 
@@ -169,8 +171,8 @@ static int make_read_only(const char *path, struct tv_err *err)
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
 	if (syscall(SYS_mount_setattr, AT_FDCWD, path, AT_RECURSIVE, &attr, sizeof(attr)) == 0)
 		return 0;
-	return tv_err_sys(err, -errno, "cannot make '%s' and what is mounted below it read-only%s", path,
-			  errno == ENOSYS ? " (Linux 5.12 or newer is needed)" : "");
+	return tv_err_sys(err, -errno, "cannot make '%s' and what is mounted below it read-only%s",
+			  path, errno == ENOSYS ? " (Linux 5.12 or newer is needed)" : "");
 }
 
 /* A place that is opened before the mounts change, so that it stays what it was. */
@@ -225,8 +227,9 @@ static int mount_fuse(const struct tv_plan *p, int fuse_fd, struct tv_err *err)
 {
 	char options[160], source[TV_SOURCE_TEXT];
 	tv_namespace_source(&p->commit.root.sha, source);
-	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=%u,group_id=%u,%s%s", fuse_fd,
-		 geteuid(), getegid(), "default_permissions", geteuid() == 0 ? ",allow_other" : "");
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=%u,group_id=%u,%s%s",
+		 fuse_fd, geteuid(), getegid(), "default_permissions",
+		 geteuid() == 0 ? ",allow_other" : "");
 	if (mount(source, p->data_dir, "fuse.tvfs", MS_NOSUID | MS_NODEV, options) == 0)
 		return 0;
 	if (errno == ENODEV)

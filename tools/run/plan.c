@@ -86,10 +86,11 @@ static int locked_elsewhere(const char *id, const struct tv_sha *have, const cha
 	tv_sha_hex(have, have_hex);
 	tv_sha_hex(&want->id, want_hex);
 	tv_sha_hex(&want->root.sha, want_foundation);
-	return tv_err_set(err, -TV_E_CONFLICT,
-			  "run '%s' is locked to foundation %s (commit %.12s) for good and cannot be "
-			  "started on foundation %s (commit %.12s); use another --run-id",
-			  id, have_foundation, have_hex, want_foundation, want_hex);
+	return tv_err_set(
+		err, -TV_E_CONFLICT,
+		"run '%s' is locked to foundation %s (commit %.12s) for good and cannot be "
+		"started on foundation %s (commit %.12s); use another --run-id",
+		id, have_foundation, have_hex, want_foundation, want_hex);
 }
 
 int tv_plan_admit(const cJSON *record, const struct tv_commit *commit, struct tv_err *err)
@@ -105,8 +106,9 @@ int tv_plan_admit(const cJSON *record, const struct tv_commit *commit, struct tv
 					commit, err);
 	bool live = strcmp(state, "live") == 0 || strcmp(state, "ending") == 0;
 	if (live && tv_record_alive(record) && tv_record_mounted(record))
-		return tv_err_set(err, -TV_E_LOCKED,
-				  "run '%s' is mounted ('tvfs ps' tells where); 'tvfs umount' it first", id);
+		return tv_err_set(
+			err, -TV_E_LOCKED,
+			"run '%s' is mounted ('tvfs ps' tells where); 'tvfs umount' it first", id);
 	if (live && tv_record_alive(record))
 		return tv_err_set(err, -TV_E_LOCKED,
 				  "run '%s' is live; to start another command in it: tvfs run "
@@ -114,12 +116,14 @@ int tv_plan_admit(const cJSON *record, const struct tv_commit *commit, struct tv
 				  id, id);
 	if (live)
 		return tv_err_set(err, -TV_E_LOCKED,
-				  "run '%s' ended without its supervisor; 'tvfs prune' cleans up", id);
+				  "run '%s' ended without its supervisor; 'tvfs prune' cleans up",
+				  id);
 	if (strcmp(state, "open") == 0 ||
 	    (strcmp(state, "failed") == 0 && tv_record_flag(record, "keep_open")))
 		return 0;
 	return tv_err_set(err, -EROFS,
-			  "run '%s' is %s and never written again; use another --run-id", id, state);
+			  "run '%s' is %s and never written again; use another --run-id", id,
+			  state);
 }
 
 int tv_plan_run_dir(const struct tv_settings *settings, const char *run_id, char **out,
@@ -134,16 +138,18 @@ int tv_plan_run_dir(const struct tv_settings *settings, const char *run_id, char
 }
 
 static int check_gate(const struct tv_node_source *nodes, const struct tv_entry *root,
-		      const struct tv_plan *p, const struct tv_setting_gate *gate, struct tv_err *err)
+		      const struct tv_plan *p, const struct tv_setting_gate *gate,
+		      struct tv_err *err)
 {
 	struct tv_entry e;
 	char age[32], limit[32];
 	int r = tv_tree_lookup(nodes, root, gate->file, &e, NULL, err);
 	if (r == -ENOENT || r == -ENOTDIR)
-		return tv_err_set(err, -TV_E_MISSING,
-				  "gate of profile '%s': the foundation has no '%s'; commit one, or "
-				  "choose another --foundation",
-				  p->profile->name, gate->file);
+		return tv_err_set(
+			err, -TV_E_MISSING,
+			"gate of profile '%s': the foundation has no '%s'; commit one, or "
+			"choose another --foundation",
+			p->profile->name, gate->file);
 	if (r < 0)
 		return r;
 	if (e.kind != TV_FILE)
@@ -211,15 +217,17 @@ static int plan_redirects(struct tv_plan *p, struct tv_err *err)
 		if (r < 0)
 			return r;
 		if (tv_path_under(b->to, p->lakehouse) || tv_path_under(p->run_dir, b->to))
-			return tv_err_set(err, -EINVAL,
-					  "tvfs.json: the redirected folder '%s' must lie outside of "
-					  "the lakehouse and not hold the runs",
-					  s->redirects[i].path);
+			return tv_err_set(
+				err, -EINVAL,
+				"tvfs.json: the redirected folder '%s' must lie outside of "
+				"the lakehouse and not hold the runs",
+				s->redirects[i].path);
 		if (tv_path_under(b->from, p->data_dir))
-			return tv_err_set(err, -EINVAL,
-					  "tvfs.json: '%s' is redirected into the run's data folder; "
-					  "choose another place in the run directory",
-					  s->redirects[i].path);
+			return tv_err_set(
+				err, -EINVAL,
+				"tvfs.json: '%s' is redirected into the run's data folder; "
+				"choose another place in the run directory",
+				s->redirects[i].path);
 	}
 	return 0;
 }
@@ -237,10 +245,11 @@ static int check_place(const struct tv_plan *p, struct tv_err *err)
 	if (!p->recorded_dir || strcmp(p->recorded_dir, p->run_dir) == 0 || is_folder(p->run_dir) ||
 	    !is_folder(p->recorded_dir))
 		return 0;
-	return tv_err_set(err, -EINVAL,
-			  "run '%s' is in '%s', and \"runs\" in tvfs.json names another folder now: set "
-			  "it back, move the run there, or use another --run-id",
-			  p->run_id, p->recorded_dir);
+	return tv_err_set(
+		err, -EINVAL,
+		"run '%s' is in '%s', and \"runs\" in tvfs.json names another folder now: set "
+		"it back, move the run there, or use another --run-id",
+		p->run_id, p->recorded_dir);
 }
 
 static int plan_paths(struct tv_plan *p, struct tv_err *err)
@@ -264,10 +273,11 @@ static int plan_paths(struct tv_plan *p, struct tv_err *err)
 	if (tv_path_under(p->run_dir, p->lakehouse) || tv_path_under(p->lakehouse, p->run_dir) ||
 	    tv_path_under(p->run_dir, p->store) || tv_path_under(p->lakehouse, p->store) ||
 	    tv_path_under(p->store, p->lakehouse) || tv_path_under(p->store, p->run_dir))
-		return tv_err_set(err, -EINVAL,
-				  "the lakehouse (%s), the runs (%s) and the store (%s) may not lie in "
-				  "one another; change tvfs.json",
-				  p->lakehouse, p->run_dir, p->store);
+		return tv_err_set(
+			err, -EINVAL,
+			"the lakehouse (%s), the runs (%s) and the store (%s) may not lie in "
+			"one another; change tvfs.json",
+			p->lakehouse, p->run_dir, p->store);
 	return 0;
 }
 
@@ -288,8 +298,8 @@ static int admit_joined(const cJSON *record, const char *id, struct tv_err *err)
 {
 	if (strcmp(tv_record_text(record, "state"), "live") == 0 && tv_record_alive(record))
 		return 0;
-	return tv_err_set(err, -TV_E_LOCKED, "run '%s' is not live (%s): there is nothing to join", id,
-			  tv_record_text(record, "state"));
+	return tv_err_set(err, -TV_E_LOCKED, "run '%s' is not live (%s): there is nothing to join",
+			  id, tv_record_text(record, "state"));
 }
 
 /* A run keeps the trace id of its first session. */
@@ -322,8 +332,8 @@ static int plan_publish(struct tv_store *s, const char *name, struct tv_err *err
 	struct tv_ref ref;
 	int r = name ? tv_ref_name_check(name, err) : 0;
 	if (r == 0 && name && tv_ref_get(s, name, &ref, NULL) == 0 && ref.kind == TV_REF_TAG)
-		r = tv_err_set(err, -EINVAL, "'%s' is a tag, and tags do not move: publish on a branch",
-			       name);
+		r = tv_err_set(err, -EINVAL,
+			       "'%s' is a tag, and tags do not move: publish on a branch", name);
 	return r < 0 ? tv_err_wrap(err, r, "--publish") : 0;
 }
 
@@ -341,9 +351,9 @@ int tv_plan_make(struct tv_store *s, const struct tv_settings *settings,
 	if (!p->store)
 		return tv_err_nomem(err);
 
-	const char *profile = request->profile ? request->profile :
-			      request->publish ? "data" :
-						 settings->default_profile;
+	const char *profile = request->profile	 ? request->profile
+			      : request->publish ? "data"
+						 : settings->default_profile;
 	int r = tv_settings_profile(settings, profile, &p->profile, err);
 	if (r == 0)
 		r = plan_publish(s, request->publish, err);

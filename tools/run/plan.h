@@ -35,16 +35,16 @@ struct tv_plan {
 	const struct tv_settings *settings;	  /* borrowed */
 	const struct tv_setting_profile *profile; /* borrowed from the settings */
 	struct tv_commit commit;
-	char ref[201];	/* the ref that the revision began with, or "" */
-	bool known;	/* the run has a record already */
+	char ref[201]; /* the ref that the revision began with, or "" */
+	bool known;    /* the run has a record already */
 	bool network;
 	char session[TV_UUID_TEXT];
 	char *run_id, *trace_id; /* owned, as all below */
 	char *cwd;
-	char *store;	   /* the .tvfs folder */
-	char *lakehouse;   /* where the view is shown */
+	char *store;	 /* the .tvfs folder */
+	char *lakehouse; /* where the view is shown */
 	char *run_dir, *data_dir, *overlay_dir;
-	char *recorded_dir; /* where the record of a known run says that it is */
+	char *recorded_dir;	/* where the record of a known run says that it is */
 	struct tv_bind *inputs; /* read-only; from and to are the same */
 	size_t n_inputs;
 	struct tv_bind *redirects;

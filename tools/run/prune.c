@@ -117,9 +117,9 @@ static int end_session(void *arg, cJSON *session)
 	return tv_record_set(session, "end", tv_record_time(tv_now_ns())) &&
 			       tv_record_set(session, "exit_status", cJSON_CreateNull()) &&
 			       tv_record_set(session, "how",
-					     cJSON_CreateString("supervisor killed")) ?
-		       0 :
-		       -ENOMEM;
+					     cJSON_CreateString("supervisor killed"))
+		       ? 0
+		       : -ENOMEM;
 }
 
 static int set_failed(void *arg, cJSON *doc, struct tv_err *err)
@@ -194,8 +194,12 @@ int tv_prune(struct tv_store *s, void (*note_fn)(void *arg, const char *text), v
 	     struct tv_pruned *out, struct tv_err *err)
 {
 	*out = (struct tv_pruned){ 0 };
-	struct pruning p = { .store = s, .note = note_fn, .note_arg = arg, .out = out,
-			     .dead = cJSON_CreateArray(), .live = cJSON_CreateArray(),
+	struct pruning p = { .store = s,
+			     .note = note_fn,
+			     .note_arg = arg,
+			     .out = out,
+			     .dead = cJSON_CreateArray(),
+			     .live = cJSON_CreateArray(),
 			     .lost = cJSON_CreateArray() };
 	int r = p.dead && p.live && p.lost ? prune(&p, err) : tv_err_nomem(err);
 	cJSON_Delete(p.dead);

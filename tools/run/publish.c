@@ -133,8 +133,8 @@ static int import_overlay(struct attempt *a, int overlay_fd, struct tv_entry *ou
 	if (r == 0)
 		r = tv_node_batch_new(stored, &a->nodes, err);
 	if (r == 0)
-		r = tv_overlay_edits(overlay_fd, stored, &a->plan->commit.root, names, n_names, a->blobs,
-				     &a->edits, err);
+		r = tv_overlay_edits(overlay_fd, stored, &a->plan->commit.root, names, n_names,
+				     a->blobs, &a->edits, err);
 	if (r == 0)
 		drop_ignored(a->plan->settings, &a->edits);
 	if (r == 0)
@@ -142,8 +142,8 @@ static int import_overlay(struct attempt *a, int overlay_fd, struct tv_entry *ou
 	if (r == 0)
 		r = check_files(a, err);
 	if (r == 0)
-		r = tv_tree_edit(a->nodes, &a->plan->commit.root, a->edits.edits, a->edits.len, ours,
-				 err);
+		r = tv_tree_edit(a->nodes, &a->plan->commit.root, a->edits.edits, a->edits.len,
+				 ours, err);
 	return r;
 }
 
@@ -204,10 +204,10 @@ static bool describe(cJSON *result, int r, const struct tv_published *done,
 		     const struct tv_conflicts *conflicts)
 {
 	char commit[TV_SHA_HEX], foundation[TV_SHA_HEX];
-	const char *status = r == 0		    ? (done->unchanged ? "unchanged" : "published") :
-			     r == -TV_E_CONFLICT ? "conflict" :
-			     r == -TV_E_GATE	    ? "refused" :
-						      "failed";
+	const char *status = r == 0		   ? (done->unchanged ? "unchanged" : "published")
+			     : r == -TV_E_CONFLICT ? "conflict"
+			     : r == -TV_E_GATE	   ? "refused"
+						   : "failed";
 	if (!tv_record_set(result, "status", cJSON_CreateString(status)))
 		return false;
 	cJSON *list = conflicts->len ? cJSON_AddArrayToObject(result, "conflicts") : NULL;
@@ -264,8 +264,8 @@ static int count_change(void *arg, const struct tv_overlay_change *c, struct tv_
 	return 0;
 }
 
-int tv_run_overlay_summary(struct tv_store *s, const struct tv_plan *p, int overlay_fd,
-			   cJSON **out, struct tv_err *err)
+int tv_run_overlay_summary(struct tv_store *s, const struct tv_plan *p, int overlay_fd, cJSON **out,
+			   struct tv_err *err)
 {
 	struct counts n = { 0 };
 	size_t n_names;

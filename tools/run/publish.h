@@ -17,7 +17,7 @@ int tv_run_publish(struct tv_store *s, const struct tv_plan *p, int overlay_fd, 
 		   struct tv_err *err);
 
 /* {"added", "changed", "removed"}: how an overlay differs from what it lies on. */
-int tv_run_overlay_summary(struct tv_store *s, const struct tv_plan *p, int overlay_fd,
-			   cJSON **out, struct tv_err *err);
+int tv_run_overlay_summary(struct tv_store *s, const struct tv_plan *p, int overlay_fd, cJSON **out,
+			   struct tv_err *err);
 
 #endif

@@ -73,8 +73,7 @@ bool tv_record_process(const cJSON *doc, const char *who, struct tv_process *out
 bool tv_record_alive(const cJSON *doc)
 {
 	struct tv_process p;
-	return (tv_record_process(doc, "supervisor", &p) ||
-		tv_record_process(doc, "daemon", &p)) &&
+	return (tv_record_process(doc, "supervisor", &p) || tv_record_process(doc, "daemon", &p)) &&
 	       tv_process_alive(&p);
 }
 
@@ -100,8 +99,7 @@ bool tv_record_add_session(cJSON *doc, const struct tv_session *session)
 	if (!all)
 		all = cJSON_AddArrayToObject(doc, "sessions");
 	tv_autojson cJSON *one = cJSON_CreateObject();
-	if (!all || !one ||
-	    !tv_record_set(one, "id", cJSON_CreateString(session->id)) ||
+	if (!all || !one || !tv_record_set(one, "id", cJSON_CreateString(session->id)) ||
 	    !tv_record_set(one, "joined", cJSON_CreateBool(session->joined)) ||
 	    !tv_record_set(one, "command", tv_record_words(session->argv)) ||
 	    !tv_record_set(one, "cwd", tv_record_string(session->cwd)) ||
@@ -122,7 +120,8 @@ cJSON *tv_record_session(const cJSON *doc, const char *id)
 	return NULL;
 }
 
-int tv_record_each_open_session(const cJSON *doc, int (*visit)(void *arg, cJSON *session), void *arg)
+int tv_record_each_open_session(const cJSON *doc, int (*visit)(void *arg, cJSON *session),
+				void *arg)
 {
 	cJSON *one;
 	cJSON_ArrayForEach(one, cJSON_GetObjectItemCaseSensitive(doc, "sessions")) {
@@ -141,9 +140,9 @@ bool tv_record_end_session(cJSON *doc, const char *id, int wait_status, const ch
 	if (wait_status >= 0 && WIFSIGNALED(wait_status) &&
 	    !tv_record_set(one, "signal", cJSON_CreateNumber(WTERMSIG(wait_status))))
 		return false;
-	int status = wait_status < 0	       ? -1 :
-		     WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) :
-						WEXITSTATUS(wait_status);
+	int status = wait_status < 0		? -1
+		     : WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status)
+						: WEXITSTATUS(wait_status);
 	return tv_record_set(one, "end", tv_record_time(tv_now_ns())) &&
 	       tv_record_set(one, "exit_status",
 			     status < 0 ? cJSON_CreateNull() : cJSON_CreateNumber(status)) &&
@@ -164,10 +163,9 @@ static bool set_processes(cJSON *doc, const struct tv_record_processes *who)
 /* What a start writes, for the first time or again. */
 static bool fill_live(cJSON *doc, const struct tv_plan *p, const struct tv_record_processes *who)
 {
-	struct tv_session session = { .id = p->session,
-				      .argv = p->request.argv,
-				      .cwd = p->cwd,
-				      .front = who->front };
+	struct tv_session session = {
+		.id = p->session, .argv = p->request.argv, .cwd = p->cwd, .front = who->front
+	};
 	cJSON_DeleteItemFromObjectCaseSensitive(doc, "end");
 	cJSON_DeleteItemFromObjectCaseSensitive(doc, "exit_status");
 	cJSON_DeleteItemFromObjectCaseSensitive(doc, "failure");
@@ -180,8 +178,9 @@ static bool fill_live(cJSON *doc, const struct tv_plan *p, const struct tv_recor
 	       tv_record_set(doc, "keep_open", cJSON_CreateBool(p->request.keep_open)) &&
 	       tv_record_set(doc, "command", tv_record_words(p->request.argv)) &&
 	       tv_record_set(doc, "cwd", tv_record_string(p->cwd)) &&
-	       tv_record_set(doc, "start", tv_record_time(tv_now_ns())) && set_processes(doc, who) &&
-	       tv_record_add_who(doc) && tv_record_add_session(doc, &session);
+	       tv_record_set(doc, "start", tv_record_time(tv_now_ns())) &&
+	       set_processes(doc, who) && tv_record_add_who(doc) &&
+	       tv_record_add_session(doc, &session);
 }
 
 static cJSON *new_record(const struct tv_plan *p, const struct tv_record_processes *who)
@@ -190,8 +189,7 @@ static cJSON *new_record(const struct tv_plan *p, const struct tv_record_process
 	if (doc && tv_record_set(doc, "ref", cJSON_CreateString(p->ref)) &&
 	    tv_record_set(doc, "trace_id", tv_record_string(p->trace_id)) &&
 	    tv_record_set(doc, "tvfs_version", cJSON_CreateString(TVFS_VERSION)) &&
-	    tv_record_set(doc, "engine_version",
-			  cJSON_CreateString(p->settings->engine_version)) &&
+	    tv_record_set(doc, "engine_version", cJSON_CreateString(p->settings->engine_version)) &&
 	    tv_record_set(doc, "created", tv_record_time(tv_now_ns())) && fill_live(doc, p, who))
 		return tv_steal_ptr(&doc);
 	return NULL;

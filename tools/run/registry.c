@@ -55,7 +55,8 @@ int tv_registry_put(struct tv_store *s, const char *id, const cJSON *doc, struct
 	entry_name(id, "json", name);
 	entry_name(id, "tmp", temp);
 	int r = write_entry(live, temp, name, text);
-	return r < 0 ? tv_err_sys(err, r, "cannot write '%s/live/%s'", tv_store_folder(s), name) : 0;
+	return r < 0 ? tv_err_sys(err, r, "cannot write '%s/live/%s'", tv_store_folder(s), name)
+		     : 0;
 }
 
 void tv_registry_remove(struct tv_store *s, const char *id)
@@ -170,8 +171,9 @@ int tv_registry_log(struct tv_store *s, const char *id, struct tv_err *err)
 		return live;
 	entry_name(id, "log", name);
 	int fd = openat(live, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	return fd < 0 ? tv_err_sys(err, -errno, "cannot write '%s/live/%s'", tv_store_folder(s), name) :
-			fd;
+	return fd < 0 ? tv_err_sys(err, -errno, "cannot write '%s/live/%s'", tv_store_folder(s),
+				   name)
+		      : fd;
 }
 
 static int read_figures(int sock, struct tv_buf *out, struct tv_err *err)

@@ -37,15 +37,17 @@ static int refuse_used(const struct tv_plan *p, struct tv_err *err)
 	if (!record)
 		return tv_err_nomem(err);
 	if (lstat(record, &st) == 0)
-		return tv_err_set(err, -EEXIST,
-				  "'%s' belongs to a run that this store does not know; use another "
-				  "--run-id, or move the folder away",
-				  p->run_dir);
+		return tv_err_set(
+			err, -EEXIST,
+			"'%s' belongs to a run that this store does not know; use another "
+			"--run-id, or move the folder away",
+			p->run_dir);
 	if (has_entries(p->overlay_dir))
-		return tv_err_set(err, -EEXIST,
-				  "'%s' is not empty: a run starts with no writes; use another --run-id, "
-				  "or move the folder away",
-				  p->overlay_dir);
+		return tv_err_set(
+			err, -EEXIST,
+			"'%s' is not empty: a run starts with no writes; use another --run-id, "
+			"or move the folder away",
+			p->overlay_dir);
 	return 0;
 }
 
@@ -154,7 +156,7 @@ struct files {
 	/* A folder that the user may not list; NULL: passed over. */
 	int (*closed)(struct files *w, const char *path, int code, struct tv_err *err);
 	const char *skip;
-	cJSON *list;		/* for the outputs */
+	cJSON *list; /* for the outputs */
 	struct tv_hasher *hasher;
 	double count, bytes;
 };
@@ -263,7 +265,9 @@ static int list_file(struct files *w, int dirfd, const char *name, const char *p
 int tv_rundir_outputs(const char *run_dir, cJSON **out, struct tv_err *err)
 {
 	tv_autojson cJSON *doc = cJSON_CreateObject(), *list = cJSON_CreateArray();
-	struct files w = { .visit = list_file, .closed = list_closed, .skip = "data/lakehouse", .list = list };
+	struct files w = {
+		.visit = list_file, .closed = list_closed, .skip = "data/lakehouse", .list = list
+	};
 	int r = doc && list ? tv_hasher_new(&w.hasher, err) : tv_err_nomem(err);
 	if (r == 0)
 		r = walk_run(&w, run_dir, err);

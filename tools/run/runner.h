@@ -9,9 +9,9 @@
 
 struct tv_runner {
 	const struct tv_plan *plan;
-	int sock;	 /* to the supervisor */
-	sigset_t mask;	 /* the command's signal mask */
-	pid_t front;	 /* our parent: with it dies the command */
+	int sock;			  /* to the supervisor */
+	sigset_t mask;			  /* the command's signal mask */
+	pid_t front;			  /* our parent: with it dies the command */
 	const struct tv_namespaces *join; /* of a live run, to enter; NULL: make new ones */
 };
 

@@ -226,7 +226,10 @@ static void close_fds(struct tv_daemon_fds *fds)
 int tv_daemon_serve(const cJSON *config, struct tv_daemon_fds *fds, int sock,
 		    void (*ready)(void *arg), void *arg, struct tv_err *err)
 {
-	struct serving v = { .config = config, .sock = sock, .ready = ready, .ready_arg = arg,
+	struct serving v = { .config = config,
+			     .sock = sock,
+			     .ready = ready,
+			     .ready_arg = arg,
 			     .lock = PTHREAD_MUTEX_INITIALIZER };
 	int r = take_routes(&v, err);
 	if (r == 0)
@@ -252,7 +255,8 @@ static void take_fds(struct tv_wire_message *m, struct tv_daemon_fds *fds)
 	const struct {
 		const char *key;
 		int *fd;
-	} wanted[] = { { "overlay", &fds->overlay }, { "data", &fds->data },
+	} wanted[] = { { "overlay", &fds->overlay },
+		       { "data", &fds->data },
 		       { "figures", &fds->figures } };
 	unsigned at = 0;
 	for (size_t i = 0; i < TV_ARRAY_LEN(wanted); i++)

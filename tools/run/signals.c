@@ -5,8 +5,8 @@
 
 #include "store/base/cleanup.h"
 
-static const int passed[] = { SIGTERM, SIGINT,	SIGHUP,	 SIGQUIT, SIGUSR1, SIGUSR2,
-			      SIGALRM, SIGTSTP, SIGCONT, SIGWINCH };
+static const int passed[] = { SIGTERM, SIGINT,	SIGHUP,	 SIGQUIT, SIGUSR1,
+			      SIGUSR2, SIGALRM, SIGTSTP, SIGCONT, SIGWINCH };
 
 int tv_signals_open(struct tv_signals *s, struct tv_err *err)
 {
@@ -48,8 +48,8 @@ bool tv_signals_pass(struct tv_signals *s, pid_t child)
 		return false;
 	int number = (int)info.ssi_signo;
 	/* SI_KERNEL is the terminal's: sent to the whole process group, the command too. */
-	bool sent = info.ssi_code == SI_USER || info.ssi_code == SI_TKILL ||
-		    info.ssi_code == SI_QUEUE;
+	bool sent =
+		info.ssi_code == SI_USER || info.ssi_code == SI_TKILL || info.ssi_code == SI_QUEUE;
 	if (child && sent && (pid_t)info.ssi_pid != child)
 		kill(child, number);
 	if (number == SIGTSTP)

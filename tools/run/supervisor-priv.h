@@ -16,22 +16,22 @@ struct tv_supervisor {
 	struct tv_process command;
 	struct tv_namespaces ns; /* keep the run's namespaces alive, for commands that join */
 	struct tv_scope scope;
-	int front, runner, daemon; /* sockets; -1 when the other side is gone */
-	int daemon_fd;		   /* pidfd */
-	int signals;		   /* signalfd: TERM and INT ask to end */
+	int front, runner, daemon;  /* sockets; -1 when the other side is gone */
+	int daemon_fd;		    /* pidfd */
+	int signals;		    /* signalfd: TERM and INT ask to end */
 	int overlay, data, figures; /* descriptors for the daemon */
-	int reserve;		   /* a nameless file that keeps room on the disk; -1: none */
-	int wait_status;	   /* of the command, when `ended` */
-	int64_t deadline;	   /* boot time by which the mount must stand; 0: no more */
-	int exec_status;	   /* 125, or 126 / 127 when the command could not be executed */
-	bool leased, registered, created; /* created: by this session */
-	bool touched; /* the run directory may have to be taken back */
-	bool served;	/* the daemon answers */
+	int reserve;		    /* a nameless file that keeps room on the disk; -1: none */
+	int wait_status;	    /* of the command, when `ended` */
+	int64_t deadline;	    /* boot time by which the mount must stand; 0: no more */
+	int exec_status;	    /* 125, or 126 / 127 when the command could not be executed */
+	bool leased, registered, created;     /* created: by this session */
+	bool touched;			      /* the run directory may have to be taken back */
+	bool served;			      /* the daemon answers */
 	bool exec_seen, exec_failed, started; /* about to execute; it could not; it did */
-	bool ended;	/* the command has */
+	bool ended;			      /* the command has */
 	bool front_gone, daemon_gone, hurry;
-	bool closing;	/* the daemon may end now */
-	bool daemon_lost; /* it ended before its time, and that is what failed */
+	bool closing;	       /* the daemon may end now */
+	bool daemon_lost;      /* it ended before its time, and that is what failed */
 	struct tv_err failure; /* the first thing that went wrong; text "" when nothing did */
 	cJSON *route_misses;   /* owned; array, bounded by the daemon */
 	cJSON *figures_doc;    /* owned; the daemon's last figures, or NULL */

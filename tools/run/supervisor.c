@@ -120,12 +120,14 @@ static void hear_runner(struct tv_supervisor *s)
 		close(tv_steal_fd(&s->runner));
 		s->started = s->exec_seen && !s->exec_failed;
 		if (!s->exec_seen)
-			tv_supervisor_fail(s, -EIO, "the command's process ended before it could start");
+			tv_supervisor_fail(s, -EIO,
+					   "the command's process ended before it could start");
 	} else if (tv_wire_is(&m, "mounted")) {
 		take_mounted(s, &m);
 	} else if (tv_wire_is(&m, "exec")) {
 		s->exec_seen = true;
-		tv_process_from_json(cJSON_GetObjectItemCaseSensitive(m.doc, "process"), &s->command);
+		tv_process_from_json(cJSON_GetObjectItemCaseSensitive(m.doc, "process"),
+				     &s->command);
 	} else if (tv_wire_is(&m, "error")) {
 		int code = tv_wire_error(&m, &err);
 		if (s->exec_seen)
@@ -157,10 +159,11 @@ static void hear_daemon(struct tv_supervisor *s)
 void tv_supervisor_lost_daemon(struct tv_supervisor *s, const char *how)
 {
 	s->daemon_lost = s->daemon_lost || !s->failure.text[0];
-	tv_supervisor_fail(s, -EIO,
-			   "the daemon that serves the view died%s%s%s; the run's writes up to then are "
-			   "kept in its run directory",
-			   how ? " (" : "", how ? how : "", how ? ")" : "");
+	tv_supervisor_fail(
+		s, -EIO,
+		"the daemon that serves the view died%s%s%s; the run's writes up to then are "
+		"kept in its run directory",
+		how ? " (" : "", how ? how : "", how ? ")" : "");
 }
 
 static void daemon_ended(struct tv_supervisor *s)
@@ -221,7 +224,8 @@ static int configure_daemon(struct tv_supervisor *s, struct tv_err *err)
 					   .commit = p->commit.id,
 					   .routes = p->profile->routes ? p->settings : NULL,
 					   .route_fallback = !p->profile->strict_isolation,
-					   .deny_lakehouse_writes = p->profile->deny_lakehouse_writes,
+					   .deny_lakehouse_writes =
+						   p->profile->deny_lakehouse_writes,
 					   .allow_other = geteuid() == 0,
 					   .passthrough = p->request.passthrough,
 					   .overlay = s->overlay,
@@ -259,7 +263,8 @@ static int setup(struct tv_supervisor *s, struct tv_err *err)
 	s->daemon_fd = tv_process_open(&s->who.daemon);
 	s->figures = tv_registry_listen(s->store, p->session, err);
 	if (s->daemon_fd < 0 || s->figures < 0)
-		return s->figures < 0 ? s->figures : tv_err_sys(err, s->daemon_fd, "the daemon died");
+		return s->figures < 0 ? s->figures
+				      : tv_err_sys(err, s->daemon_fd, "the daemon died");
 	r = tv_lease_take(s->store, &p->commit.id, "run", p->run_id, NULL, &s->lease, err);
 	if (r < 0)
 		return r;
@@ -299,11 +304,12 @@ static void start(struct tv_supervisor *s)
 	tv_wire_tell(s->runner, "go", NULL, NULL, NULL);
 	s->deadline = tv_boottime_ns() + START_WAIT_NS;
 	/* Once the runner is about to execute, only the end of its socket tells whether it did. */
-	while (!s->started && ((!s->failure.text[0] && !s->front_gone) ||
-			       (s->exec_seen && s->runner >= 0))) {
+	while (!s->started &&
+	       ((!s->failure.text[0] && !s->front_gone) || (s->exec_seen && s->runner >= 0))) {
 		tv_supervisor_pump(s, 1000);
 		if (s->hurry)
-			tv_supervisor_fail(s, -TV_E_INTERRUPTED, "interrupted before the command started");
+			tv_supervisor_fail(s, -TV_E_INTERRUPTED,
+					   "interrupted before the command started");
 		if (tv_boottime_ns() > s->deadline)
 			tv_supervisor_fail(s, -ETIMEDOUT, "the view was not ready after a minute");
 	}
@@ -326,7 +332,8 @@ static void watch(struct tv_supervisor *s)
 	while (!s->ended && !s->front_gone) {
 		tv_supervisor_pump(s, -1);
 		if (s->hurry)
-			tv_supervisor_fail(s, -TV_E_INTERRUPTED, "the supervisor was asked to end the run");
+			tv_supervisor_fail(s, -TV_E_INTERRUPTED,
+					   "the supervisor was asked to end the run");
 		if (s->failure.text[0] && !told && s->front >= 0) {
 			tv_wire_tell(s->front, "stop", "text", s->failure.text, NULL);
 			told = true;
@@ -378,7 +385,8 @@ static int detach(struct tv_supervisor *s, struct tv_err *err)
 	sigset_t set;
 	setsid();
 	prctl(PR_SET_NAME, "tvfs-supervisor");
-	signal(SIGXFSZ, SIG_IGN); /* the caller's limit of file sizes is an error here, not the end */
+	signal(SIGXFSZ,
+	       SIG_IGN); /* the caller's limit of file sizes is an error here, not the end */
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return tv_err_sys(err, -errno, "cannot open /dev/null");
@@ -404,9 +412,17 @@ static int detach(struct tv_supervisor *s, struct tv_err *err)
 void tv_supervise(const struct tv_plan *p, int front, int runner, pid_t front_pid)
 {
 	struct tv_err err = TV_ERR_INIT;
-	struct tv_supervisor s = { .plan = p, .front = front, .runner = runner, .daemon = -1,
-				   .daemon_fd = -1, .signals = -1, .overlay = -1, .data = -1,
-				   .figures = -1, .reserve = -1, .ns = TV_NAMESPACES_NONE,
+	struct tv_supervisor s = { .plan = p,
+				   .front = front,
+				   .runner = runner,
+				   .daemon = -1,
+				   .daemon_fd = -1,
+				   .signals = -1,
+				   .overlay = -1,
+				   .data = -1,
+				   .figures = -1,
+				   .reserve = -1,
+				   .ns = TV_NAMESPACES_NONE,
 				   .exec_status = EXIT_OWN };
 	int status = -1;
 	int r = detach(&s, &err);

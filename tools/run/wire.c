@@ -56,8 +56,7 @@ int tv_wire_send(int sock, cJSON *doc, const int *fds, unsigned n_fds, struct tv
 	return r < 0 ? tv_err_sys(err, r, "cannot talk to another process of the run") : 0;
 }
 
-int tv_wire_tell(int sock, const char *what, const char *key, const char *value,
-		 struct tv_err *err)
+int tv_wire_tell(int sock, const char *what, const char *key, const char *value, struct tv_err *err)
 {
 	tv_autojson cJSON *doc = cJSON_CreateObject();
 	if (!doc || !cJSON_AddStringToObject(doc, "what", what) ||
