@@ -109,7 +109,9 @@ int tv_settings_load(const char *project, struct tv_settings **out, struct tv_er
 	int r = read_defaults(s, err);
 	if (r < 0)
 		return r;
-	if (access(s->file, F_OK) == 0 || errno != ENOENT) {
+	/* A link that leads nowhere is not a file that is not there: defaults would be a surprise. */
+	struct stat st;
+	if (lstat(s->file, &st) == 0 || errno != ENOENT) {
 		r = tv_io_read_file(-1, s->file, SETTINGS_LIMIT, &text, &n, err);
 		if (r < 0)
 			return r;

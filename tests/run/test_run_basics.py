@@ -254,6 +254,17 @@ def test_keep_open_and_seal(any_project):
     p.assert_clean()
 
 
+def test_settings_that_a_broken_link_hides(project):
+    """Not silently the defaults."""
+    project.configure(lakehouse="data/lakehouse")
+    (project.path / "tvfs.json").rename(project.path / "mine.json")
+    (project.path / "tvfs.json").symlink_to("gone.json")
+    assert "tvfs.json" in project.sh("true", status=125).err
+    (project.path / "tvfs.json").unlink()
+    (project.path / "tvfs.json").symlink_to("mine.json")
+    project.sh("true")
+
+
 def test_run_stays_where_it_began(base):
     from conftest import make
     p = make(base, "stays")

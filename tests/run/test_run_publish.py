@@ -141,8 +141,8 @@ def test_broken_files_are_refused(project, name, contents):
 def test_ignored_names_are_not_published(project):
     """As in a commit: locks and temporary files that scripts leave behind."""
     project("commit", "-m", "now")
-    project.sh("cd data/lakehouse; echo n >new.json.tmp; touch audit.json.lock; mkdir -p x.tmp/deep sub/y; echo '{' >x.tmp/deep/f.json;"
-               "echo 1 >sub/y/.bak_1; echo 2 >sub/y/f", "--publish", "main", "--run-id", "r1")
+    project.sh("cd data/lakehouse; echo n >new.json.tmp; touch audit.json.lock; mkdir -p x.tmp/deep sub/y;"
+               "echo '{' >x.tmp/deep/f.json; echo 1 >sub/y/.bak_1; echo 2 >sub/y/f", "--publish", "main", "--run-id", "r1")
     names = set(project("ls", "-R").out.split())
     assert "sub/y/f" in names and not {n for n in names if "tmp" in n or "lock" in n or "bak" in n}, names
     project("sync")
