@@ -10,6 +10,7 @@
  * edits: to "ours" when the record is as it was found, else by applying the same edits to the base that
  * is there now. docs/notes-import-gc.md says why nothing gets lost.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -322,6 +323,18 @@ static int finish_unchanged(struct import *im, struct tv_published *out, struct 
 	return 1;
 }
 
+/* An empty folder where there were files is more often a disk that is not mounted than a decision. */
+static int check_emptied(const struct import *im, struct tv_err *err)
+{
+	if (im->how->force || im->how->n_paths || !im->work.base.files || im->ours.files)
+		return 0;
+	return tv_err_set(err, -TV_E_GATE,
+			  "the live folder is empty, and had %" PRIu64 " files when it was last synced: is "
+			  "its disk mounted? 'tvfs sync --force' brings them back, --force publishes that "
+			  "they are gone",
+			  im->work.base.files);
+}
+
 static int attempt(struct import *im, struct tv_store *s, struct tv_worktree *w,
 		   struct tv_published *out, struct tv_conflicts *conflicts,
 		   struct tv_refused *refused, struct tv_err *err)
@@ -333,6 +346,8 @@ static int attempt(struct import *im, struct tv_store *s, struct tv_worktree *w,
 		res = read_files(im, refused, err);
 	if (res == 0)
 		res = make_ours(im, err);
+	if (res == 0)
+		res = check_emptied(im, err);
 	if (res < 0)
 		return res;
 	if (im->work.row.has_base && tv_entry_same(&im->ours, &im->work.base)) {

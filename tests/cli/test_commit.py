@@ -220,3 +220,23 @@ def test_two_that_change_the_same_path(project, tmp_path):
     assert "conflict: a.json" in project("sync", status=12).err
     project("sync", "--force")
     assert (project.lake / "a.json").read_text() == "22"
+
+
+def test_an_emptied_lakehouse(project):
+    """As when the disk below it is not mounted."""
+    project.write("a.txt", "a")
+    project.write("sub/b.txt", "b")
+    before = project.commit()
+    (project.lake / "a.txt").unlink()
+    (project.lake / "sub/b.txt").unlink()
+    (project.lake / "sub").rmdir()
+    err = project("commit", status=13).err
+    assert "2 files" in err and "--force" in err and "mounted" in err
+    assert project("show", "--json").doc["commit"] == before["commit"]
+    # one by one, by name, is a decision
+    project("commit", project.lake / "a.txt")
+    project("commit", status=13)
+    done = project("commit", "--force", "--json").doc
+    assert done["removed"] == 1
+    # and empty from the beginning is fine
+    assert project("commit", "--json").doc["unchanged"]
