@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from run_support import BIN, PYTHON, Project, fuse_mounts, python_of, test_user
+from run_support import BIN, fuse_mounts, make_project, python_of, test_user
 
 
 @pytest.fixture(scope="session")
@@ -61,33 +61,16 @@ def user_python(base, user):
     return found
 
 
-def make(base, name, bin_dir=BIN, owner=None, python=PYTHON):
-    path = pathlib.Path(tempfile.mkdtemp(prefix=f"{name[:40]}-", dir=base))
-    path.chmod(0o755)
-    p = Project(path, bin_dir, owner, python)
-    p.lake.mkdir(parents=True)
-    (path / "export").mkdir()
-    (path / "data" / "logs").mkdir()
-    p.write("a.txt", "one\n")
-    p.write("sub/b.txt", "two\n")
-    p.write("portfolio_candidates.json", '["frozen"]\n')
-    p.write("portfolio_candidates_raw.json", '["frozen raw"]\n')
-    p.own_all()
-    p("init")
-    p("commit", "-m", "first")
-    return p
-
-
 @pytest.fixture
 def project(base, request):
-    return make(base, request.node.name.replace("/", "-"))
+    return make_project(base, request.node.name.replace("/", "-"))
 
 
 @pytest.fixture(params=["self", "user"])
 def any_project(base, request):
     name = request.node.name.replace("/", "-")
     if request.param == "self":
-        return make(base, name)
+        return make_project(base, name)
     user = request.getfixturevalue("user")
-    return make(base, name, request.getfixturevalue("user_bin"), user,
+    return make_project(base, name, request.getfixturevalue("user_bin"), user,
                 request.getfixturevalue("user_python"))

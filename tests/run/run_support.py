@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -179,6 +180,24 @@ def snapshot(folder):
         found[str(path.relative_to(folder))] = (st.st_mode, path.read_bytes() if path.is_file() else b"",
                                                 st.st_mtime_ns)
     return found
+
+
+def make_project(base, name, bin_dir=BIN, owner=None, python=PYTHON):
+    """A project with a first commit, in a folder of its own."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix=f"{name[:40]}-", dir=base))
+    path.chmod(0o755)
+    p = Project(path, bin_dir, owner, python)
+    p.lake.mkdir(parents=True)
+    (path / "export").mkdir()
+    (path / "data" / "logs").mkdir()
+    p.write("a.txt", "one\n")
+    p.write("sub/b.txt", "two\n")
+    p.write("portfolio_candidates.json", '["frozen"]\n')
+    p.write("portfolio_candidates_raw.json", '["frozen raw"]\n')
+    p.own_all()
+    p("init")
+    p("commit", "-m", "first")
+    return p
 
 
 def test_user():

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from run_support import PYTHON, Project, snapshot, wait_for
+from run_support import PYTHON, Project, make_project, snapshot, wait_for
 
 
 @pytest.mark.smoke
@@ -266,8 +266,7 @@ def test_settings_that_a_broken_link_hides(project):
 
 
 def test_run_stays_where_it_began(base):
-    from conftest import make
-    p = make(base, "stays")
+    p = make_project(base, "stays")
     p.sh("echo 1 >data/lakehouse/n", "--run-id", "r1", "--keep-open")
     # other settings: its earlier writes must not vanish
     p.configure(runs="elsewhere/runs")

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from run_support import snapshot
+from run_support import make_project, snapshot
 
 
 def test_inputs_are_read_only(any_project):
@@ -144,8 +144,7 @@ def test_missing_dev_fuse(project, hide, text):
 def test_user_without_access_to_dev_fuse(base, request):
     if os.geteuid() != 0:
         pytest.skip("machine cannot: change the access to /dev/fuse without root")
-    from conftest import make
-    p = make(base, "noaccess", request.getfixturevalue("user_bin"), request.getfixturevalue("user"))
+    p = make_project(base, "noaccess", request.getfixturevalue("user_bin"), request.getfixturevalue("user"))
     script = (f"mknod -m 600 /tmp/tvfs-dev-fuse c 10 229; mount --bind /tmp/tvfs-dev-fuse /dev/fuse;"
               f"rm /tmp/tvfs-dev-fuse; cd '{p.path}'; exec setpriv --reuid {p.user.pw_uid} --regid "
               f"{p.user.pw_gid} --clear-groups '{p.bin}/tvfs' run -- true")
@@ -158,8 +157,7 @@ def test_user_without_namespaces(base, request):
     """Fails closed, and says what an administrator can do."""
     if os.geteuid() != 0:
         pytest.skip("machine cannot: forbid namespaces without root")
-    from conftest import make
-    p = make(base, "nons", request.getfixturevalue("user_bin"), request.getfixturevalue("user"))
+    p = make_project(base, "nons", request.getfixturevalue("user_bin"), request.getfixturevalue("user"))
     # A chroot'ed process may not make user namespaces: the kernel's own rule, nothing to configure.
     script = (f"mount --rbind / /mnt; exec chroot /mnt setpriv --reuid {p.user.pw_uid} --regid "
               f"{p.user.pw_gid} --clear-groups sh -c \"cd '{p.path}'; '{p.bin}/tvfs' run -- touch ran\"")
@@ -223,7 +221,6 @@ def test_passthrough_choices(project, request):
 
 
 def test_passthrough_required_as_a_user(base, request):
-    from conftest import make
-    p = make(base, "requser", request.getfixturevalue("user_bin"), request.getfixturevalue("user"))
+    p = make_project(base, "requser", request.getfixturevalue("user_bin"), request.getfixturevalue("user"))
     assert "passthrough" in p.sh("true", "--passthrough", "require", status=125).err
     p.assert_clean()

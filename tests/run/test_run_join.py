@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from run_support import Project, alive, wait_for
+from run_support import Project, alive, make_project, wait_for
 
 
 def start(p, script="touch export-ready; while ! test -e data/lakehouse/stop; do sleep 0.05; done; echo main",
@@ -117,9 +117,8 @@ def test_interrupting_the_wait_ends_joined(project):
 
 def test_root_does_not_join_a_users_run(base, request):
     """It would see nothing: the kernel shows a user's view to this user alone."""
-    from conftest import make
     user = request.getfixturevalue("user")
-    p = make(base, "foreign", request.getfixturevalue("user_bin"), user)
+    p = make_project(base, "foreign", request.getfixturevalue("user_bin"), user)
     process = start(p)
     root = Project(p.path)
     done = root.run("sh", "-c", "touch export-joined", options=["--join", "r1"], status=125)

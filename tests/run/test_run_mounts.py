@@ -247,40 +247,6 @@ def test_mount_helper(project):
     project.assert_clean()
 
 
-@pytest.fixture
-def installed_helper(project):
-    """mount(8) looks for its helpers in /sbin only."""
-    if os.geteuid() != 0:
-        pytest.skip("machine cannot: install a mount helper without root")
-    path = pathlib.Path("/sbin/mount.fuse.tvfs")
-    if path.exists() or path.is_symlink():
-        path.unlink()
-    path.write_text(f"#!/bin/sh\nexec '{project.bin}/mount.fuse.tvfs' \"$@\"\n")
-    path.chmod(0o755)
-    yield path
-    path.unlink()
-
-
-def test_mount_8_and_fstab(project, installed_helper):
-    mnt = project.path / "mnt"
-    mnt.mkdir()
-    # as with fstab: the options that root's mount(8) adds by itself, and those of systemd
-    subprocess.run(["mount", "-t", "fuse.tvfs", project.path, mnt, "-o", "ro,allow_other,noauto,nofail"],
-                   check=True, timeout=60)
-    assert (mnt / "a.txt").read_text() == "one\n"
-    subprocess.run(["umount", mnt], check=True, timeout=60)
-    fstab = project.path / "fstab"
-    fstab.write_text(f"{project.path} {mnt} fuse.tvfs defaults,noauto,foundation=main,x-systemd.automount 0 0\n")
-    subprocess.run(["mount", "-T", fstab, mnt], check=True, timeout=60)
-    assert (mnt / "a.txt").read_text() == "one\n"
-    project("umount", mnt)
-    done = subprocess.run(["mount", "-t", "fuse.tvfs", project.path, mnt, "-o", "foundation=nope"],
-                          capture_output=True, check=False, timeout=60)
-    assert done.returncode != 0 and b"nope" in done.stderr
-    wait_for(lambda: not project.live()["live"], what="the end of the mounts")
-    project.assert_clean()
-
-
 def test_allow_other(project, request):
     user = request.getfixturevalue("user")
     mnt = project.path / "mnt"
