@@ -328,11 +328,12 @@ static int check_emptied(const struct import *im, struct tv_err *err)
 {
 	if (im->how->force || im->how->n_paths || !im->work.base.files || im->ours.files)
 		return 0;
-	return tv_err_set(err, -TV_E_GATE,
-			  "the live folder is empty, and had %" PRIu64 " files when it was last synced: is "
-			  "its disk mounted? 'tvfs sync --force' brings them back, --force publishes that "
-			  "they are gone",
-			  im->work.base.files);
+	return tv_err_set(
+		err, -TV_E_GATE,
+		"the live folder is empty, and had %" PRIu64 " files when it was last synced: is "
+		"its disk mounted? 'tvfs sync --force' brings them back, --force publishes that "
+		"they are gone",
+		im->work.base.files);
 }
 
 static int attempt(struct import *im, struct tv_store *s, struct tv_worktree *w,

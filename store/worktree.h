@@ -48,7 +48,7 @@ struct tv_import {
 	const char *const *ignore; /* patterns (tv_path_matches); ignored names are left alone */
 	size_t n_ignore;
 	int64_t settle_ns; /* files younger than this are looked at twice; 0: never */
-	bool force;	   /* import empty or footerless Parquet, unparsable JSON, and an emptied folder */
+	bool force; /* import empty or footerless Parquet, unparsable JSON, and an emptied folder */
 	const char *author, *message, *trace_id;
 	int (*gate)(void *arg, const struct tv_node_source *nodes, const struct tv_entry *merged,
 		    struct tv_err *err);
