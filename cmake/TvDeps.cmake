@@ -13,6 +13,19 @@ if(BUILD_TESTING)
 	pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 endif()
 
+# Of libcrypto only SHA-256 is used, but loading the shared library costs more than all the rest of a
+# short command. A distribution that wants the shared one builds with TVFS_STATIC_CRYPTO=OFF.
+add_library(tv_crypto INTERFACE)
+find_library(CRYPTO_ARCHIVE libcrypto.a HINTS ${CRYPTO_LIBRARY_DIRS} ${CRYPTO_LIBDIR})
+if(TVFS_STATIC_CRYPTO AND CRYPTO_ARCHIVE)
+	target_include_directories(tv_crypto SYSTEM INTERFACE ${CRYPTO_INCLUDE_DIRS})
+	target_link_libraries(tv_crypto INTERFACE ${CRYPTO_ARCHIVE} Threads::Threads ${CMAKE_DL_LIBS})
+	message(STATUS "libcrypto ${CRYPTO_VERSION} (static)")
+else()
+	target_link_libraries(tv_crypto INTERFACE PkgConfig::CRYPTO)
+	message(STATUS "libcrypto ${CRYPTO_VERSION} (shared)")
+endif()
+
 add_library(tv_libfuse INTERFACE)
 set(private_fuse ${TVFS_LIBFUSE_PREFIX}/lib/libfuse3.a)
 if(TVFS_LIBFUSE STREQUAL "auto" AND EXISTS ${private_fuse})

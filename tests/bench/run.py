@@ -28,11 +28,21 @@ SCALE = float(os.environ.get("BENCH_SCALE", "1"))  # shrinks the large trees for
 RESULTS = []
 
 
-def run(*command, cwd=None, check=True, env=None):
-    done = subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if check and done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.decode()[-400:]}")
-    return done
+SCRATCH = tempfile.TemporaryFile()  # what commands print: a pipe would be timed with them
+
+
+def run(*command, cwd=None, env=None):
+    """Runs a command to its end; what it printed is kept for the message when it fails."""
+    SCRATCH.seek(0)
+    SCRATCH.truncate()
+    status = subprocess.call(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=SCRATCH, stderr=SCRATCH)
+    if status:
+        SCRATCH.seek(0)
+        raise RuntimeError(f"{' '.join(map(str, command))}: {SCRATCH.read().decode()[-400:]}")
+
+
+def version():
+    return subprocess.check_output([TVFS, "version"], text=True).strip()
 
 
 class Subject:
@@ -266,7 +276,7 @@ def main(words):
     if not chosen:
         sys.exit(f"bench: nothing is called {' '.join(words)}; there are: {', '.join(BENCHES)}")
     print(f"{platform.system()} {platform.release()}, {os.cpu_count()} cores; "
-          f"{run(TVFS, 'version').stdout.decode().strip()}")
+          f"{version()}")
     with tempfile.TemporaryDirectory(prefix="tvfs-bench-", dir=ROOT / "build") as folder:
         for name in chosen:
             BENCHES[name](pathlib.Path(folder))
