@@ -2,6 +2,7 @@
 # system's is older than 3.17; a private build is taken from its files, never through pkg-config,
 # so that the two cannot be mixed up.
 
+include(CheckCSourceCompiles)
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
@@ -18,6 +19,25 @@ endif()
 add_library(tv_crypto INTERFACE)
 find_library(CRYPTO_ARCHIVE libcrypto.a HINTS ${CRYPTO_LIBRARY_DIRS} ${CRYPTO_LIBDIR})
 if(TVFS_STATIC_CRYPTO AND CRYPTO_ARCHIVE)
+	# It must link by itself, and into a shared library, too.
+	set(CMAKE_REQUIRED_INCLUDES ${CRYPTO_INCLUDE_DIRS})
+	set(CMAKE_REQUIRED_FLAGS -fPIC)
+	set(CMAKE_REQUIRED_LINK_OPTIONS -shared -Wl,--no-undefined)
+	set(CMAKE_REQUIRED_LIBRARIES ${CRYPTO_ARCHIVE} Threads::Threads ${CMAKE_DL_LIBS})
+	check_c_source_compiles("
+		#include <openssl/evp.h>
+		int digest(unsigned char *out);
+		int digest(unsigned char *out)
+		{
+			return EVP_Q_digest(NULL, \"SHA256\", NULL, \"\", 0, out, NULL);
+		}
+		int main(void) { return 0; }" CRYPTO_ARCHIVE_LINKS)
+	unset(CMAKE_REQUIRED_INCLUDES)
+	unset(CMAKE_REQUIRED_FLAGS)
+	unset(CMAKE_REQUIRED_LINK_OPTIONS)
+	unset(CMAKE_REQUIRED_LIBRARIES)
+endif()
+if(CRYPTO_ARCHIVE_LINKS)
 	target_include_directories(tv_crypto SYSTEM INTERFACE ${CRYPTO_INCLUDE_DIRS})
 	target_link_libraries(tv_crypto INTERFACE ${CRYPTO_ARCHIVE} Threads::Threads ${CMAKE_DL_LIBS})
 	message(STATUS "libcrypto ${CRYPTO_VERSION} (static)")
