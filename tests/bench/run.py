@@ -1,7 +1,7 @@
 """`./dev bench [FILTER]`: tvfs beside its peers, interleaved, as ratios.
 
 Each table is one run in which the subjects take turns (A, B, A, B, ...), so that a machine whose speed
-drifts moves all of them. Shown are minimum, median and maximum in milliseconds, the ratio of medians
+drifts moves all of them; every second round goes backwards. Shown are minimum, median and maximum in milliseconds, the ratio of medians
 to the table's baseline, and how noisy the baseline itself was. A peer that is not installed is listed as
 absent. Results also go to build/bench/results.json. Nothing here fails on a slow figure: it is a
 measurement, not a test.
@@ -56,10 +56,10 @@ class Subject:
 
 
 def table(title, goal, subjects, rounds=ROUNDS, scale=1e3, unit="ms"):
-    """Runs the subjects in turn; the first is the baseline. work() may return its own seconds."""
+    """Runs the subjects in turn, forth and back; the first is the baseline. work() may return its own seconds."""
     present = [s for s in subjects if not s.absent]
     for number in range(rounds + 1):
-        for subject in present:
+        for subject in present if number % 2 else reversed(present):  # nobody is always the one after the slow one
             subject.prepare()
             start = time.perf_counter()
             own = subject.work()
@@ -167,6 +167,7 @@ def change_commit(work):
         (lake / f"F{i:06}.parquet").write_bytes(b"PAR1xxxxPAR1")
     time.sleep(1)
     run(TVFS, "commit", cwd=project)
+    sync_disks()
     victim = lake / "F000007.parquet"
     stamp = [0]
 
@@ -224,6 +225,7 @@ def large_trees(work):
     small_project = large_project(work, "k1", 1000, 10)
     big_project = large_project(work, "m1", big, 10)
     print(f"\nmaking foundations of 1,000 and {big:,} files: {time.perf_counter() - start:.1f} s")
+    sync_disks()  # else the second is timed beside its own writing back
     table("mount, until the first stat", "<= 10 ms both", [
         Subject("1,000 files", lambda: mount_time(small_project)),
         Subject(f"{big:,} files", lambda: mount_time(big_project)),
