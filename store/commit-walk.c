@@ -120,3 +120,22 @@ int tv_commit_walk_next(struct tv_commit_walk *w, struct tv_commit *out, struct 
 	*out = c;
 	return 1;
 }
+
+int tv_commit_is_in(struct tv_store *s, const struct tv_sha *commit, const struct tv_sha *tip,
+		    struct tv_err *err)
+{
+	tv_autowalk struct tv_commit_walk walk = { .store = NULL };
+	tv_autocommit struct tv_commit c = TV_COMMIT_INIT;
+	bool found = tv_sha_eq(commit, tip);
+	int r = found ? 0 : tv_commit_get(s, commit, &c, err);
+	if (r == 0 && !found)
+		r = tv_commit_walk_open(&walk, s, tip, c.sequence, err);
+	while (r == 0 && !found) {
+		tv_autocommit struct tv_commit next = TV_COMMIT_INIT;
+		int more = tv_commit_walk_next(&walk, &next, err);
+		if (more <= 0)
+			return more;
+		found = tv_sha_eq(&next.id, commit);
+	}
+	return r < 0 ? r : found;
+}

@@ -23,6 +23,10 @@ void tv_commit_walk_close(struct tv_commit_walk *w);
  * missing where history does not end on purpose. */
 int tv_commit_walk_next(struct tv_commit_walk *w, struct tv_commit *out, struct tv_err *err);
 
+/* Whether a commit is `tip` or one of its ancestors: 1 or 0. -ENOENT when either is gone. */
+int tv_commit_is_in(struct tv_store *s, const struct tv_sha *commit, const struct tv_sha *tip,
+		    struct tv_err *err);
+
 #define tv_autowalk __attribute__((cleanup(tv_commit_walk_close)))
 
 #endif

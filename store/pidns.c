@@ -78,6 +78,12 @@ int tv_pidns_enter(int dirfd, mode_t mode, int *fd, struct tv_err *err)
 	if (r < 0)
 		return r;
 	tv_autoclose int file = openat(dirfd, FILE_NAME, O_RDWR | O_CREAT | O_CLOEXEC, mode);
+	if (file < 0 && errno == EROFS)
+		return tv_err_set(
+			err, -EROFS,
+			"the store is on a filesystem that is mounted read-only, and even who only "
+			"reads takes locks in it; make it writable, or use a copy ('cp -a') and "
+			"--store");
 	if (file < 0)
 		return tv_err_sys(err, -errno, "cannot open '" FILE_NAME "' of the store");
 	struct stat st;

@@ -4,6 +4,7 @@
 
 #include "store/base/cleanup.h"
 #include "store/base/json.h"
+#include "store/commit-walk.h"
 #include "tools/authored.h"
 #include "tools/changes.h"
 #include "tools/commands.h"
@@ -61,6 +62,15 @@ static bool has_previous(const struct tv_published *p)
 	return !tv_sha_eq(&p->previous, &zero);
 }
 
+/* The commit that the folder equals, when nothing is to be imported and yet the ref lacks it: it was
+ * published on another ref. */
+static bool is_elsewhere(struct tv_cli *cli, const struct tv_worktree *live,
+			 const struct tv_published *p)
+{
+	return p->unchanged && live->has_base &&
+	       tv_commit_is_in(cli->store, &live->base, &p->commit, NULL) == 0;
+}
+
 static cJSON *document(const char *ref, const struct tv_published *p, const char *trace_id)
 {
 	cJSON *doc = cJSON_CreateObject();
@@ -77,9 +87,11 @@ static cJSON *document(const char *ref, const struct tv_published *p, const char
 }
 
 static int report_json(struct tv_cli *cli, const char *ref, const struct tv_published *p,
-		       const char *trace_id)
+		       const char *trace_id, const struct tv_sha *elsewhere)
 {
 	tv_autojson cJSON *doc = document(ref, p, trace_id);
+	if (elsewhere)
+		tv_json_sha(doc, "elsewhere", elsewhere);
 	struct tv_changes changes = { .cli = cli, .print = SHOWN_JSON };
 	changes.list = cJSON_AddArrayToObject(doc, "changes");
 	int r = p->unchanged ? 0
@@ -92,7 +104,8 @@ static int report_json(struct tv_cli *cli, const char *ref, const struct tv_publ
 }
 
 /* The ids first, then what changed. */
-static int report(struct tv_cli *cli, const char *ref, const struct tv_published *p)
+static int report(struct tv_cli *cli, const char *ref, const struct tv_published *p,
+		  const struct tv_sha *elsewhere)
 {
 	char foundation[TV_SHA_HEX], commit[TV_SHA_HEX], counts[96], size[16];
 	struct tv_changes changes = { .cli = cli, .indent = "  ", .print = SHOWN };
@@ -102,6 +115,15 @@ static int report(struct tv_cli *cli, const char *ref, const struct tv_published
 	if (p->unchanged)
 		fputs("nothing changed\n", out);
 	fprintf(out, "foundation %s\ncommit     %s\n", foundation, commit);
+	if (elsewhere) {
+		tv_sha_hex(elsewhere, commit);
+		tv_cli_note(
+			cli,
+			"the folder was published on another ref as commit %.12s, which '%s' does not "
+			"have; 'tvfs diff %s %.12s' shows what differs, 'tvfs branch --force %s %.12s' "
+			"takes it there",
+			commit, ref, ref, commit, ref, commit);
+	}
 	if (p->unchanged)
 		return 0;
 	int r = tv_changes_between(&changes, has_previous(p) ? &p->previous : NULL, &p->commit);
@@ -153,6 +175,7 @@ int tv_cmd_commit(struct tv_cli *cli)
 	tv_refused_free(&refused);
 	if (r < 0)
 		return r;
-	return cli->json ? report_json(cli, how.ref, &done, by.trace_id)
-			 : report(cli, how.ref, &done);
+	const struct tv_sha *elsewhere = is_elsewhere(cli, &live, &done) ? &live.base : NULL;
+	return cli->json ? report_json(cli, how.ref, &done, by.trace_id, elsewhere)
+			 : report(cli, how.ref, &done, elsewhere);
 }

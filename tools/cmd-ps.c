@@ -96,6 +96,8 @@ static void print_rows(struct listing *l)
 	if (cJSON_GetArraySize(l->rows))
 		fprintf(out, "%-28s %-5s %-12s %-10s %7s %-20s %-4s %s\n", "RUN OR MOUNT", "KIND",
 			"FOUNDATION", "USER", "PID", "SINCE", "PASS", "STATE");
+	else
+		tv_cli_note(l->cli, "nothing is live");
 	cJSON_ArrayForEach(row, l->rows) {
 		const char *run = tv_record_text(row, "run_id");
 		const cJSON *pid = cJSON_GetObjectItemCaseSensitive(row, "pid");

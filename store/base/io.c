@@ -79,9 +79,14 @@ int tv_io_read_file(int dirfd, const char *path, size_t limit, char **out, size_
 		    struct tv_err *err)
 {
 	tv_autobuf struct tv_buf b = TV_BUF_INIT;
-	tv_autoclose int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	struct stat st;
+	/* Not to wait for somebody who writes into a FIFO. */
+	tv_autoclose int fd = openat(dirfd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return tv_err_sys(err, -errno, "cannot open '%s'", path);
+	if (!S_ISREG(st.st_mode))
+		return tv_err_set(err, S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL,
+				  "'%s' is not a regular file", path);
 	int r = tv_io_read_to_end(fd, limit, &b, err);
 	if (r < 0)
 		return tv_err_wrap(err, r, "'%s'", path);

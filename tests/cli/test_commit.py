@@ -240,3 +240,19 @@ def test_an_emptied_lakehouse(project):
     assert done["removed"] == 1
     # and empty from the beginning is fine
     assert project("commit", "--json").doc["unchanged"]
+
+
+def test_published_on_another_ref(project):
+    """What was published as a draft is not on main, and a commit there does not pretend so."""
+    project.write("a.txt", "one")
+    project.commit()
+    project.write("a.txt", "two")
+    draft = project("commit", "--ref", "draft/x", "--json").doc
+    done = project("commit")
+    assert "nothing changed" in done.out and "which 'main' does not have" in done.err
+    assert f"tvfs branch --force main {draft['commit'][:12]}" in done.err
+    assert project("commit", "--json").doc["elsewhere"] == draft["commit"]
+    project("branch", "--force", "main", draft["commit"][:12])
+    done = project("commit")
+    assert "nothing changed" in done.out and "which" not in done.err
+    assert project("cat", "main:a.txt").out == "two"

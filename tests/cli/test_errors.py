@@ -61,6 +61,21 @@ def test_settings(project, text, message):
     assert message in project("status", status=1).err
 
 
+def test_settings_that_are_no_file(project):
+    (project.path / "tvfs.json").unlink()
+    os.mkfifo(project.path / "tvfs.json")
+    assert "tvfs.json' is not a regular file" in project("status", status=1).err
+
+
+def test_store_on_a_read_only_filesystem(filled):
+    if os.geteuid() != 0:
+        pytest.skip("machine cannot: a read-only bind mount without root")
+    script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && cd "$1" && exec "$2" ls'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", filled.path, BIN / "tvfs"],
+                          capture_output=True, env=environment(), check=False)
+    assert done.returncode == 1 and b"mounted read-only" in done.stderr, done
+
+
 def blob_files(project):
     return [p for p in (project.path / ".tvfs" / "blobs").rglob("*") if p.is_file()]
 

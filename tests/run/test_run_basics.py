@@ -216,6 +216,20 @@ def test_orchestrator_made_folder(project):
     project.assert_clean()
 
 
+@pytest.mark.parametrize("name", ["", "data", "data/lakehouse", "config"])
+def test_run_folder_that_is_a_link(project, name):
+    """Not followed to what may be another run's, and nothing of it is touched."""
+    other = project.path / "other"
+    other.mkdir()
+    (other / "kept").write_text("kept")
+    link = project.run_dir("r1") / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(other)
+    assert "is a symlink" in project.sh("true", "--run-id", "r1", status=125).err
+    assert [e.name for e in other.iterdir()] == ["kept"] and link.is_symlink()
+    project.assert_clean()
+
+
 def test_lock_to_the_commit(project):
     first = project.json("show")
     project.sh("true", "--run-id", "r1", "--keep-open")

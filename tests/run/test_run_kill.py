@@ -183,14 +183,14 @@ def test_signal_status_is_the_callers_to_see(project):
 
 
 class Terminal:
-    """A run on a terminal of its own."""
+    """A command on a terminal of its own; without one, a run of a shell script."""
 
-    def __init__(self, p, script):
+    def __init__(self, p, script, command=None):
         pid, self.fd = pty.fork()
         if pid == 0:
             os.chdir(p.path)
-            os.execve(p.bin / "tvfs", ["tvfs", "run", "-q", "--run-id", "r1", "--", "sh", "-c", script],
-                      p.environment())
+            command = command or [p.bin / "tvfs", "run", "-q", "--run-id", "r1", "--", "sh", "-c", script]
+            os.execvpe(command[0], command, {**p.environment(), "PS1": "outer> "})
         self.pid, self.seen = pid, b""
 
     def type(self, keys):
@@ -244,6 +244,27 @@ def test_job_control(project):
     done = subprocess.run(["bash", "-c", script], cwd=project.path, capture_output=True, timeout=60,
                           check=True)
     assert b"Stopped" in done.stdout and done.stdout.endswith(b"end\nstatus 0\n"), done
+
+
+def test_shell_that_suspends_itself(project):
+    """Its caller's prompt is back, and fg goes on with it."""
+    t = Terminal(project, None, ["bash", "--norc", "-i"])
+    t.type(f"'{project.bin}/tvfs' run -q --run-id r1 -- bash --norc -i\n".encode())
+    wait_for(lambda: project.record("r1").get("state") == "live", what="the run")
+    t.type(b"PS1=in''ner'> '\n")
+    t.expect(b"inner> ")
+    t.type(b"suspend\n")
+    t.expect(b"Stopped")
+    t.type(b"echo at $((40 + 2))\n")
+    t.expect(b"at 42")
+    t.type(b"fg\n")
+    t.type(b"echo again $((50 + 3)) $TV_RUN_ID; exit 6\n")
+    t.expect(b"again 53 r1")
+    t.type(b"echo status $?\n")
+    t.expect(b"status 6")
+    t.type(b"exit\n")
+    os.waitpid(t.pid, 0)
+    project.assert_clean()
 
 
 def test_terminate_supervisor_softly(project):

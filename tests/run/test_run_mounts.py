@@ -91,6 +91,11 @@ def test_with_a_run(any_project, mnt):
     assert as_owner(p, f"cat '{mnt}/v'").out == "v\n"
     assert "Read-only" in as_owner(p, f"echo x >'{mnt}/v'", None).err
     p("umount", mnt)
+    # its writes belong on its foundation
+    p.write("a.txt", "two\n")
+    p.commit()
+    assert "locked to foundation" in p("mount", "-r", "--run-id", "r1", "--foundation", "main", mnt, status=12).err
+    assert not fuse_mounts(mnt)
     p.assert_clean()
 
 

@@ -128,6 +128,9 @@ static int show_run(struct way *w, struct tv_err *err)
 		r = tv_plan_run_dir(w->m->settings, w->m->run_id, &run_dir, err);
 	if (r < 0)
 		return r;
+	r = tv_plan_same_commit(record, &w->commit, err);
+	if (r < 0)
+		return r;
 	if (tv_record_alive(record))
 		return tv_err_set(
 			err, -TV_E_LOCKED,

@@ -88,22 +88,29 @@ static int locked_elsewhere(const char *id, const struct tv_sha *have, const cha
 	tv_sha_hex(&want->root.sha, want_foundation);
 	return tv_err_set(
 		err, -TV_E_CONFLICT,
-		"run '%s' is locked to foundation %s (commit %.12s) for good and cannot be "
-		"started on foundation %s (commit %.12s); use another --run-id",
+		"run '%s' is locked to foundation %s (commit %.12s) for good, it cannot have "
+		"foundation %s (commit %.12s); use another --run-id",
 		id, have_foundation, have_hex, want_foundation, want_hex);
+}
+
+int tv_plan_same_commit(const cJSON *record, const struct tv_commit *commit, struct tv_err *err)
+{
+	const char *id = tv_record_text(record, "run_id");
+	struct tv_sha have;
+	if (!tv_sha_from_hex(tv_record_text(record, "commit"), &have))
+		return tv_err_set(err, -TV_E_DAMAGED, "the record of run '%s' has no commit", id);
+	if (tv_sha_eq(&have, &commit->id))
+		return 0;
+	return locked_elsewhere(id, &have, tv_record_text(record, "foundation_hash"), commit, err);
 }
 
 int tv_plan_admit(const cJSON *record, const struct tv_commit *commit, struct tv_err *err)
 {
 	const char *id = tv_record_text(record, "run_id");
 	const char *state = tv_record_text(record, "state");
-	struct tv_sha have;
-
-	if (!tv_sha_from_hex(tv_record_text(record, "commit"), &have))
-		return tv_err_set(err, -TV_E_DAMAGED, "the record of run '%s' has no commit", id);
-	if (!tv_sha_eq(&have, &commit->id))
-		return locked_elsewhere(id, &have, tv_record_text(record, "foundation_hash"),
-					commit, err);
+	int r = tv_plan_same_commit(record, commit, err);
+	if (r < 0)
+		return r;
 	bool live = strcmp(state, "live") == 0 || strcmp(state, "ending") == 0;
 	if (live && tv_record_alive(record) && tv_record_mounted(record))
 		return tv_err_set(

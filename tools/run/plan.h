@@ -64,6 +64,9 @@ void tv_plan_free(struct tv_plan *p);
  * (-EROFS). */
 int tv_plan_admit(const cJSON *record, const struct tv_commit *commit, struct tv_err *err);
 
+/* The first of these alone: -TV_E_CONFLICT when the run is locked to another commit. */
+int tv_plan_same_commit(const cJSON *record, const struct tv_commit *commit, struct tv_err *err);
+
 /* The gates of the profile, on exactly this tree (the plan's commit at the start, the merged one at a
  * publish): -TV_E_MISSING a file that is not there or
  * too old, -TV_E_GATE something else at its path. */

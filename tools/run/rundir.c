@@ -21,6 +21,20 @@ static int make_below(const char *dir, const char *name, struct tv_err *err)
 	return path ? tv_io_mkdirs(AT_FDCWD, path, FOLDER_MODE, err) : tv_err_nomem(err);
 }
 
+/* Whatever is there of a run's own folders must be folders: views are mounted on them, and a link
+ * would be followed to what may be another run's. */
+static int refuse_link(const char *path, struct tv_err *err)
+{
+	struct stat st;
+	if (lstat(path, &st) < 0 || S_ISDIR(st.st_mode))
+		return 0;
+	return tv_err_set(
+		err, -ENOTDIR,
+		"'%s' is %s, and a run's own folders must be real; use another --run-id, or "
+		"move it away",
+		path, S_ISLNK(st.st_mode) ? "a symlink" : "not a folder");
+}
+
 static bool has_entries(const char *path)
 {
 	tv_autoclosedir DIR *d = opendir(path);
@@ -95,7 +109,13 @@ int tv_rundir_make(const struct tv_plan *p, bool fresh, bool *touched, struct tv
 {
 	static const char *const folders[] = { "data", "reports", "config", "data/lakehouse" };
 	size_t there = length_there(p->run_dir);
-	int r = fresh ? refuse_used(p, err) : 0;
+	int r = refuse_link(p->run_dir, err);
+	for (size_t i = 0; r == 0 && i < TV_ARRAY_LEN(folders); i++) {
+		tv_autofree char *path = tv_path_join(p->run_dir, folders[i]);
+		r = path ? refuse_link(path, err) : tv_err_nomem(err);
+	}
+	if (r == 0 && fresh)
+		r = refuse_used(p, err);
 	*touched = r == 0;
 	for (size_t i = 0; r == 0 && i < TV_ARRAY_LEN(folders); i++)
 		r = make_below(p->run_dir, folders[i], err);

@@ -21,7 +21,8 @@ int tv_signals_open(struct tv_signals *s, struct tv_err *err);
 void tv_signals_close(struct tv_signals *s);
 
 /* Handles one signal: those that a process sent with kill(2) go on to the child (0: there is none);
- * those of the terminal reach it anyway. Stop signals stop this process, too. Returns true when it
+ * those of the terminal reach it anyway. A stop signal, or a stop of the child when there is a terminal,
+ * stops this process, too, and what continues it continues the child. Returns true when it
  * asks to end (TERM, INT, HUP, QUIT). */
 bool tv_signals_pass(struct tv_signals *s, pid_t child);
 
