@@ -107,7 +107,11 @@ int tv_detach(struct tv_view *v, struct tv_inode *inode)
 	int r = tv_inode_new(&v->inodes, &proto, &next);
 	if (r < 0)
 		return r;
-	tv_inode_hand_over(&v->inodes, inode, next);
+	r = tv_inode_hand_over(&v->inodes, inode, next);
+	if (r < 0) {
+		tv_inode_put(&v->inodes, next);
+		return r;
+	}
 	inode->state = TV_INODE_FROZEN | TV_INODE_DETACHED;
 	pthread_mutex_lock(&v->opens);
 	if (inode->open) {

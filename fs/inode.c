@@ -1,6 +1,7 @@
 #include "fs/inode.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -131,10 +132,30 @@ static void chain_upper(struct tv_inodes *t, struct tv_inode *inode, uint64_t up
 	t->uppers++;
 }
 
+static void list_nameless(struct tv_inodes *t, struct tv_inode *inode)
+{
+	struct tv_link *l = &inode->link;
+	*l = (struct tv_link){ .chain = t->nameless, .inode = inode };
+	if (l->chain)
+		l->chain->more = l;
+	t->nameless = l;
+}
+
+static void unlist_nameless(struct tv_inodes *t, struct tv_inode *inode)
+{
+	struct tv_link *l = &inode->link;
+	*(l->more ? &l->more->chain : &t->nameless) = l->chain;
+	if (l->chain)
+		l->chain->more = l->more;
+	l->chain = l->more = NULL;
+}
+
 /* Fills a link and puts it in its bucket. The name becomes the link's. */
 static void set_link(struct tv_inodes *t, struct tv_link *l, struct tv_inode *inode,
 		     struct tv_inode *parent, char *name, uint32_t hash)
 {
+	if (l == &inode->link)
+		unlist_nameless(t, inode);
 	l->inode = inode;
 	l->parent = parent;
 	l->name = name;
@@ -144,24 +165,21 @@ static void set_link(struct tv_inodes *t, struct tv_link *l, struct tv_inode *in
 	chain_link(t, l);
 }
 
-static struct tv_inode *make(struct tv_inodes *t, const struct tv_inode *proto)
+/* With room for its first name. */
+static struct tv_inode *make(struct tv_inodes *t, const struct tv_inode *proto, size_t n)
 {
-	struct tv_inode *inode = malloc(sizeof(*inode));
+	size_t size = offsetof(struct tv_inode, first_name) + n + 1;
+	struct tv_inode *inode = malloc(size > sizeof(*inode) ? size : sizeof(*inode));
 	if (!inode)
 		return NULL;
 	*inode = *proto;
-	memset(&inode->link, 0, sizeof(inode->link));
 	inode->upper_chain = NULL;
 	inode->open = NULL;
 	inode->nlookup = 0;
 	inode->refs = 1;
 	inode->copying = false;
 	chain_upper(t, inode, proto->upper_ino);
-	inode->all_next = t->all;
-	inode->all_at = &t->all;
-	if (t->all)
-		t->all->all_at = &inode->all_next;
-	t->all = inode;
+	list_nameless(t, inode);
 	t->count++;
 	return inode;
 }
@@ -172,18 +190,23 @@ static struct tv_inode *drop(struct tv_inodes *t, struct tv_inode *inode)
 	if (!inode || --inode->refs)
 		return NULL;
 	unchain_upper(t, inode);
-	*inode->all_at = inode->all_next;
-	if (inode->all_next)
-		inode->all_next->all_at = inode->all_at;
+	if (!inode->link.name)
+		unlist_nameless(t, inode);
 	t->count--;
 	return inode;
+}
+
+static void free_name(struct tv_link *l)
+{
+	if (l->name != l->inode->first_name)
+		free(l->name);
 }
 
 static void free_links(struct tv_inode *inode)
 {
 	for (struct tv_link *l = &inode->link, *more; l; l = more) {
 		more = l->more;
-		free(l->name);
+		free_name(l);
 		if (l != &inode->link)
 			free(l);
 	}
@@ -232,12 +255,21 @@ void tv_inodes_fini(struct tv_inodes *t)
 	/* The kernel does not forget when it unmounts: everything that is left goes, whatever its
 	 * counts. */
 	t->closing = true;
-	for (struct tv_inode *inode = t->all, *next; inode; inode = next) {
-		next = inode->all_next;
+	/* Those with names are made nameless; then all are in one list. */
+	for (size_t i = 0; i < t->name_buckets; i++) {
+		while (t->by_name[i]) {
+			struct tv_inode *inode = t->by_name[i]->inode;
+			for (struct tv_link *l = &inode->link; l; l = l->more)
+				unchain_link(t, l);
+			free_links(inode);
+			list_nameless(t, inode);
+		}
+	}
+	for (struct tv_link *l = t->nameless, *next; l; l = next) {
+		next = l->chain;
 		if (t->gone)
-			t->gone(t->gone_arg, inode);
-		free_links(inode);
-		free(inode);
+			t->gone(t->gone_arg, l->inode);
+		free(l->inode);
 	}
 	free(t->by_name);
 	free(t->by_upper);
@@ -257,7 +289,7 @@ size_t tv_inodes_count(struct tv_inodes *t)
 int tv_inode_new(struct tv_inodes *t, const struct tv_inode *proto, struct tv_inode **out)
 {
 	pthread_mutex_lock(&t->lock);
-	struct tv_inode *inode = make(t, proto);
+	struct tv_inode *inode = make(t, proto, 0);
 	pthread_mutex_unlock(&t->lock);
 	if (!inode)
 		return -ENOMEM;
@@ -294,27 +326,22 @@ int tv_inode_add(struct tv_inodes *t, struct tv_inode *parent, const char *name,
 		 const struct tv_inode *proto, struct tv_inode **out)
 {
 	uint32_t hash = name_hash(parent, name, n);
-	char *copy = strndup(name, n);
-	int r = 0;
 
-	if (!copy)
-		return -ENOMEM;
 	pthread_mutex_lock(&t->lock);
 	struct tv_link *l = find_link(t, parent, name, n, hash);
-	struct tv_inode *inode = l ? l->inode : make(t, proto);
+	struct tv_inode *inode = l ? l->inode : make(t, proto, n);
 	if (l) {
 		inode->refs++;
 	} else if (inode) {
-		set_link(t, &inode->link, inode, parent, copy, hash);
-		copy = NULL;
-	} else {
-		r = -ENOMEM;
+		memcpy(inode->first_name, name, n);
+		inode->first_name[n] = '\0';
+		set_link(t, &inode->link, inode, parent, inode->first_name, hash);
 	}
 	pthread_mutex_unlock(&t->lock);
-	free(copy);
-	if (r == 0)
-		*out = inode;
-	return r;
+	if (!inode)
+		return -ENOMEM;
+	*out = inode;
+	return 0;
 }
 
 int tv_inode_link(struct tv_inodes *t, struct tv_inode *inode, struct tv_inode *parent,
@@ -362,7 +389,7 @@ static void promote(struct tv_inodes *t, struct tv_inode *inode)
 {
 	struct tv_link *l = inode->link.more;
 	if (!l) {
-		memset(&inode->link, 0, sizeof(inode->link));
+		list_nameless(t, inode);
 		return;
 	}
 	unchain_link(t, l);
@@ -382,7 +409,7 @@ void tv_inode_unlink(struct tv_inodes *t, struct tv_inode *inode, struct tv_inod
 		return;
 	}
 	unchain_link(t, l);
-	free(l->name);
+	free_name(l);
 	if (l == &inode->link) {
 		promote(t, inode);
 	} else {
@@ -396,23 +423,33 @@ void tv_inode_unlink(struct tv_inodes *t, struct tv_inode *inode, struct tv_inod
 	pthread_mutex_unlock(&t->lock);
 }
 
-void tv_inode_hand_over(struct tv_inodes *t, struct tv_inode *from, struct tv_inode *to)
+int tv_inode_hand_over(struct tv_inodes *t, struct tv_inode *from, struct tv_inode *to)
 {
+	char *copy = NULL;
+
 	pthread_mutex_lock(&t->lock);
+	/* A first name stays where it is. */
+	if (from->link.name == from->first_name && !(copy = strdup(from->first_name))) {
+		pthread_mutex_unlock(&t->lock);
+		return -ENOMEM;
+	}
 	if (from->link.name) {
+		unlist_nameless(t, to);
 		unchain_link(t, &from->link);
 		to->link = from->link;
 		to->link.inode = to;
+		to->link.name = copy ? copy : from->link.name;
 		chain_link(t, &to->link);
 		for (struct tv_link *l = to->link.more; l; l = l->more)
 			l->inode = to;
-		memset(&from->link, 0, sizeof(from->link));
+		list_nameless(t, from);
 	}
 	uint64_t upper_ino = from->upper_ino;
 	unchain_upper(t, from);
 	unchain_upper(t, to);
 	chain_upper(t, to, upper_ino);
 	pthread_mutex_unlock(&t->lock);
+	return 0;
 }
 
 void tv_inode_set_upper(struct tv_inodes *t, struct tv_inode *inode, uint64_t upper_ino)

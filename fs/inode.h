@@ -41,11 +41,11 @@ enum tv_volume {
 
 /* One name of an inode. */
 struct tv_link {
-	struct tv_link *chain; /* next in the bucket */
-	struct tv_link *more;  /* the inode's next name */
+	struct tv_link *chain; /* next in the bucket; nameless: next of these */
+	struct tv_link *more;  /* the inode's next name; nameless: previous of these */
 	struct tv_inode *inode;
 	struct tv_inode *parent; /* holds a reference; NULL: nameless */
-	char *name;		 /* owned; NULL: nameless */
+	char *name;		 /* the inode's first_name, or owned; NULL: nameless */
 	uint32_t hash;
 	bool short_wanted; /* the next look-up must answer with an entry that expires at once */
 	bool short_given;  /* it did */
@@ -54,7 +54,6 @@ struct tv_link {
 struct tv_inode {
 	struct tv_link link;
 	struct tv_inode *upper_chain;
-	struct tv_inode *all_next, **all_at; /* list of all inodes */
 	union {
 		struct tv_open *open;	/* files: while open, or nameless (file.c) */
 		struct tv_names *names; /* folders: what the overlay holds (names.h) */
@@ -70,8 +69,9 @@ struct tv_inode {
 	uint8_t kind;  /* enum tv_kind; 0: fifo, socket, device */
 	uint8_t volume;
 	uint16_t state;
-	bool copying; /* guarded by the view's copy mutex */
-	bool sxid;    /* may have set-id bits; a hint, atomic */
+	bool copying;	   /* guarded by the view's copy mutex */
+	bool sxid;	   /* may have set-id bits; a hint, atomic */
+	char first_name[]; /* what it was made under; a walk makes millions of these */
 };
 
 struct tv_inodes {
@@ -80,9 +80,9 @@ struct tv_inodes {
 	struct tv_inode **by_upper; /* owned */
 	size_t names, uppers;	    /* in each */
 	size_t name_buckets, upper_buckets;
-	struct tv_inode *all;
-	bool closing; /* tv_inodes_fini runs: puts do nothing */
-	size_t count; /* inodes in memory */
+	struct tv_link *nameless; /* of inodes without any name */
+	bool closing;		  /* tv_inodes_fini runs: puts do nothing */
+	size_t count;		  /* inodes in memory */
 	/* Called with the table's lock released when an inode goes, to free `open` or `names`. */
 	void (*gone)(void *arg, struct tv_inode *inode);
 	void *gone_arg;
@@ -115,8 +115,8 @@ void tv_inode_unlink(struct tv_inodes *t, struct tv_inode *inode, struct tv_inod
 /* The link for a name, or NULL. Valid while the namespace lock is held. */
 struct tv_link *tv_inode_link_of(struct tv_inodes *t, struct tv_inode *inode,
 				 struct tv_inode *parent, const char *name, size_t n);
-/* Hands all names and the overlay's identity of one inode to a nameless one. */
-void tv_inode_hand_over(struct tv_inodes *t, struct tv_inode *from, struct tv_inode *to);
+/* Hands all names and the overlay's identity of one inode to a nameless one. -ENOMEM. */
+int tv_inode_hand_over(struct tv_inodes *t, struct tv_inode *from, struct tv_inode *to);
 
 /* Sets or clears (0) its number in the overlay's filesystem. */
 void tv_inode_set_upper(struct tv_inodes *t, struct tv_inode *inode, uint64_t upper_ino);

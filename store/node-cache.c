@@ -1,6 +1,7 @@
 #include "store/node-cache.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,16 +23,21 @@ struct shard {
 };
 
 struct tv_node_cache {
-	size_t shard_max;
+	atomic_size_t shard_max;
 	struct shard shards[SHARDS];
 };
+
+void tv_node_cache_limit(struct tv_node_cache *c, size_t max_bytes)
+{
+	atomic_store(&c->shard_max, max_bytes / SHARDS);
+}
 
 int tv_node_cache_new(size_t max_bytes, struct tv_node_cache **out, struct tv_err *err)
 {
 	struct tv_node_cache *c = calloc(1, sizeof(*c));
 	if (!c)
 		return tv_err_nomem(err);
-	c->shard_max = max_bytes / SHARDS;
+	tv_node_cache_limit(c, max_bytes);
 	for (int i = 0; i < SHARDS; i++)
 		pthread_mutex_init(&c->shards[i].lock, NULL);
 	*out = c;
@@ -134,11 +140,12 @@ void tv_node_cache_put(struct tv_node_cache *c, struct tv_node *node)
 	struct slot *s = malloc(sizeof(*s));
 	if (!s)
 		return;
+	size_t max = atomic_load(&c->shard_max);
 	s->node = tv_node_ref(node);
 	s->cost = cost_of(node);
 
 	pthread_mutex_lock(&sh->lock);
-	if (s->cost > c->shard_max || find(sh, tv_node_addr(node))) {
+	if (s->cost > max || find(sh, tv_node_addr(node))) {
 		free_slot(s);
 	} else {
 		struct slot **bucket = bucket_of(sh, tv_node_addr(node));
@@ -146,7 +153,7 @@ void tv_node_cache_put(struct tv_node_cache *c, struct tv_node *node)
 		*bucket = s;
 		list_add(sh, s);
 		sh->bytes += s->cost;
-		while (sh->bytes > c->shard_max && sh->oldest)
+		while (sh->bytes > max && sh->oldest)
 			drop_oldest(sh);
 	}
 	pthread_mutex_unlock(&sh->lock);

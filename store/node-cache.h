@@ -19,6 +19,9 @@ struct tv_node *tv_node_cache_get(struct tv_node_cache *c, const struct tv_addr 
  * there is no memory for is not kept. */
 void tv_node_cache_put(struct tv_node_cache *c, struct tv_node *node);
 
+/* A new bound, in bytes, to which it shrinks with what is put next. */
+void tv_node_cache_limit(struct tv_node_cache *c, size_t max_bytes);
+
 /* Bytes held now, for stats and tests. */
 size_t tv_node_cache_bytes(struct tv_node_cache *c);
 

@@ -375,6 +375,11 @@ const struct tv_node_source *tv_store_nodes(struct tv_store *s)
 	return &s->nodes;
 }
 
+void tv_store_limit_cache(struct tv_store *s, size_t bytes)
+{
+	tv_node_cache_limit(s->cache, bytes);
+}
+
 int tv_store_give(const struct tv_store *s, int fd)
 {
 	if (geteuid() != 0 || s->owner == 0)

@@ -44,6 +44,8 @@ struct tv_kv *tv_store_kv(struct tv_store *s);
 
 /* Tree nodes: cached, checked against their address on every read from the index. */
 const struct tv_node_source *tv_store_nodes(struct tv_store *s);
+/* How many bytes of nodes are kept at most; 64 MiB if nobody says. */
+void tv_store_limit_cache(struct tv_store *s, size_t bytes);
 
 /* Writes the nodes of a batch that `root` reaches, inside a write transaction. */
 int tv_store_put_nodes(struct tv_store *s, struct tv_kv_txn *t, const struct tv_node_batch *batch,

@@ -209,7 +209,7 @@ static void test_hand_over(void **state)
 	tv_inode_set_upper(&f->t, a, 5);
 	assert_int_equal(tv_inode_link(&f->t, a, f->root, "b", 1), 0);
 	assert_int_equal(tv_inode_new(&f->t, &proto, &next), 0);
-	tv_inode_hand_over(&f->t, a, next);
+	assert_int_equal(tv_inode_hand_over(&f->t, a, next), 0);
 	assert_true(tv_inode_nameless(a));
 	for (const char *name = "a"; name; name = *name == 'a' ? "b" : NULL) {
 		struct tv_inode *found = find(f, f->root, name);

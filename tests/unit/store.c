@@ -303,6 +303,16 @@ static void cache_is_bounded(void **state)
 		tv_node_unref(again);
 		assert_true(tv_node_cache_bytes(c) <= MAX);
 	}
+	/* a smaller bound holds from the next one on, in the part where it is kept */
+	tv_node_cache_limit(c, MAX / 4);
+	for (int i = 0; i < 2000; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "m%d", i);
+		struct tv_node *node = make_node(name);
+		tv_node_cache_put(c, node);
+		tv_node_unref(node);
+	}
+	assert_true(tv_node_cache_bytes(c) <= MAX / 4);
 	tv_node_unref(first);
 	tv_node_cache_free(c);
 }

@@ -20,6 +20,8 @@
 
 #define DAEMON_SOCK 3
 #define MISSES_KEPT 256
+/* The kernel remembers what it has looked up, and there may be a daemon for each of many runs. */
+#define CACHE_BYTES ((size_t)8 << 20)
 
 /* A routed name that was looked for before the run had written it; one for each process. */
 struct miss {
@@ -137,6 +139,8 @@ static int open_commit(struct serving *v, struct tv_err *err)
 	if (!tv_sha_from_hex(text(v, "commit"), &id))
 		return tv_err_set(err, -EPROTO, "the daemon was given no commit");
 	int r = tv_store_open(text(v, "store"), &v->store, err);
+	if (r == 0)
+		tv_store_limit_cache(v->store, CACHE_BYTES);
 	return r < 0 ? r : tv_commit_get(v->store, &id, &v->commit, err);
 }
 
