@@ -35,7 +35,7 @@ struct tv_open *tv_open_get(struct tv_inode *inode)
 struct tv_inode *tv_open_settle(struct tv_inode *inode)
 {
 	struct tv_open *o = inode->open;
-	if (!o || o->plain || o->passed)
+	if (!o || o->plain || o->passed || o->idle)
 		return NULL;
 	struct tv_inode *successor = tv_steal_ptr(&o->successor);
 	if (o->orphan_fd < 0) {
@@ -47,6 +47,9 @@ struct tv_inode *tv_open_settle(struct tv_inode *inode)
 
 void tv_open_gone(struct tv_view *v, struct tv_inode *inode)
 {
+	pthread_mutex_lock(&v->opens);
+	tv_idle_forget(v, inode);
+	pthread_mutex_unlock(&v->opens);
 	struct tv_open *o = inode->open;
 	if (!o)
 		return;
@@ -142,12 +145,15 @@ static int count_in(struct tv_view *v, struct tv_file *f, const struct tv_caller
 
 	pthread_mutex_lock(&v->opens);
 	struct tv_open *o = tv_open_get(inode);
+	if (!f->frozen)
+		tv_idle_forget(v, inode); /* it was copied up since */
 	if (!o) {
 		r = -ENOMEM;
-	} else if (o->passed ? o->backing_frozen && writes : f->fd < 0) {
+	} else if (o->backing_id ? o->backing_frozen && writes : f->fd < 0) {
 		r = -EAGAIN; /* readers of the blob came; or the last one went, and the backing with it */
-	} else if (o->passed) {
+	} else if (o->backing_id) {
 		f->backing_id = o->backing_id;
+		tv_idle_take(v, inode);
 	} else if (writes && f->frozen) {
 		r = -EIO; /* the kernel would write into the store */
 	} else if (v->passthrough && !o->plain && !(f->frozen && inode->size == 0) &&
@@ -169,9 +175,8 @@ static int count_in(struct tv_view *v, struct tv_file *f, const struct tv_caller
 		if (f->next)
 			f->next->at = &f->next;
 		v->files = f;
-	} else if (o && !o->plain && !o->passed && o->orphan_fd < 0 && !o->successor) {
-		free(o);
-		inode->open = NULL;
+	} else if (o && !o->successor) {
+		tv_open_settle(inode);
 	}
 	pthread_mutex_unlock(&v->opens);
 	if (r == 0)
@@ -209,13 +214,22 @@ int tv_file_adopt(struct tv_view *v, struct tv_inode *inode, int fd, int flags,
 	return make_handle(v, inode, fd, flags, false, who, out);
 }
 
+static bool has_blob_backing(struct tv_view *v, struct tv_inode *inode)
+{
+	pthread_mutex_lock(&v->opens);
+	const struct tv_open *o = tv_inode_open(inode);
+	bool has = o && o->backing_id && o->backing_frozen;
+	pthread_mutex_unlock(&v->opens);
+	return has;
+}
+
 static int open_frozen(struct tv_view *v, struct tv_inode *inode, int flags,
 		       const struct tv_caller *who, struct tv_file **out)
 {
 	if (changes(flags))
 		return -ESTALE; /* never a blob for a handle that writes */
-	/* Most often others have it open already, and then there is no file to open. */
-	bool shared = tv_frozen_readers(v, inode);
+	/* Most often it is open already, or was just now, and then there is no file to open. */
+	bool shared = has_blob_backing(v, inode);
 	int fd = shared ? -1 : v->blobs.open(v->blobs.arg, &inode->addr);
 	if (fd < 0 && !shared)
 		return fd;
@@ -351,7 +365,7 @@ void tv_file_close(struct tv_view *v, struct tv_file *f)
 	*f->at = f->next;
 	if (f->next)
 		f->next->at = f->at;
-	if (!o->passed && o->backing_id) {
+	if (!o->passed && o->backing_id && !tv_idle_keep(v, inode)) {
 		v->backing.close(v->backing.arg, o->backing_id);
 		o->backing_id = 0;
 		o->backing_frozen = false;

@@ -40,6 +40,10 @@ struct tv_view {
 	/* Everything that is open, so that nothing is lost when the connection ends. Guarded by opens. */
 	struct tv_file *files;
 	struct tv_folder *folders;
+	struct { /* backing ids kept for the next open (backing.c) */
+		struct tv_open *newest, *oldest;
+		size_t count;
+	} idle;
 
 	_Atomic uint64_t copy_ups, copied_bytes, passed_opens, plain_opens, fallbacks;
 };
@@ -162,6 +166,16 @@ void tv_name_going(struct tv_view *v, struct tv_inode *inode, int dirfd, const c
 /* A folder was removed, or replaced by another. */
 void tv_dir_gone(struct tv_inode *dir);
 
+/* --- backing.c ----------------------------------------------------------------------------- */
+
+/* All with v->opens held. */
+
+/* Keeps the id of an inode whose last passed handle has just gone; false: the caller closes it. */
+bool tv_idle_keep(struct tv_view *v, struct tv_inode *inode);
+/* If it has one: it is in use again, or is given back to the kernel. */
+void tv_idle_take(struct tv_view *v, struct tv_inode *inode);
+void tv_idle_forget(struct tv_view *v, struct tv_inode *inode);
+
 /* --- file.c -------------------------------------------------------------------------------- */
 
 /* Per inode while it is open, or has lost its name. Guarded by v->opens; orphan_fd and successor
@@ -172,8 +186,13 @@ struct tv_open {
 	unsigned writers; /* of those, the writable ones */
 	int backing_id;
 	bool backing_frozen;	    /* the backing file is a store's blob */
+	bool idle;		    /* backing_id is kept though nobody uses it */
 	int orphan_fd;		    /* -1: none */
 	struct tv_inode *successor; /* of a detached inode; a reference */
+	/* While it is idle. */
+	struct tv_inode *inode;
+	struct tv_open *newer, *older;
+	int64_t idle_since; /* seconds */
 };
 
 /* The inode's, or NULL. Lock: opens. */

@@ -519,6 +519,9 @@ bool tv_view_read_only(const struct tv_view *v)
 
 void tv_view_figures(struct tv_view *v, struct tv_view_figures *out)
 {
+	pthread_mutex_lock(&v->opens);
+	size_t idle = v->idle.count;
+	pthread_mutex_unlock(&v->opens);
 	*out = (struct tv_view_figures){
 		.copy_ups = v->copy_ups,
 		.copied_bytes = v->copied_bytes,
@@ -526,5 +529,6 @@ void tv_view_figures(struct tv_view *v, struct tv_view_figures *out)
 		.plain_opens = v->plain_opens,
 		.fallbacks = v->fallbacks,
 		.inodes = tv_inodes_count(&v->inodes),
+		.idle_backings = idle,
 	};
 }

@@ -76,7 +76,7 @@ struct tv_found {
 
 struct tv_view_figures {
 	uint64_t copy_ups, copied_bytes, passed_opens, plain_opens, fallbacks;
-	uint64_t inodes;
+	uint64_t inodes, idle_backings;
 };
 
 struct tv_view;

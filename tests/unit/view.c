@@ -347,6 +347,56 @@ static void test_passthrough(void **state)
 	assert_int_equal(figures.passed_opens, 4);
 }
 
+/* The id of a blob is kept for the next open, until the file is changed. */
+static void test_idle_backing(void **state)
+{
+	struct views *f = *state;
+	struct tv_view_figures figures;
+	struct tv_file *a, *b;
+	views_overlay(f);
+	use_passthrough(f);
+	assert_int_equal(do_open(f, "a.txt", O_RDONLY, &a), 0);
+	int id = tv_file_backing(a);
+	struct tv_inode *inode = at(f, "a.txt");
+	tv_file_close(f->view, a);
+	tv_view_figures(f->view, &figures);
+	assert_int_equal(figures.idle_backings, 1);
+	assert_int_equal(f->live_ids, 1);
+	assert_int_equal(do_open(f, "a.txt", O_RDONLY, &a), 0);
+	assert_int_equal(tv_file_backing(a), id);
+	tv_view_figures(f->view, &figures);
+	assert_int_equal(figures.idle_backings, 0);
+	tv_file_close(f->view, a);
+	/* nobody reads the blob, so the inode is not detached; its id must go all the same */
+	assert_int_equal(do_open(f, "a.txt", O_RDWR, &b), 0);
+	assert_true(tv_file_backing(b) > 0 && tv_file_backing(b) != id);
+	assert_int_equal(f->live_ids, 1);
+	assert_int_equal(f->stale, 0);
+	assert_int_equal(tv_file_write(f->view, b, "ONE", 3, 0, &me), 3);
+	assert_int_equal(do_open(f, "a.txt", O_RDONLY, &a), 0);
+	assert_string_equal(text_of(f, a), "ONE");
+	tv_file_close(f->view, a);
+	tv_file_close(f->view, b);
+	assert_int_equal(f->live_ids, 0);
+	let_go(f, inode);
+	/* copied up by another way than an open */
+	struct tv_setattr set = { .which = TV_SET_MODE, .mode = 0600 };
+	struct tv_found found;
+	assert_int_equal(do_open(f, "d/x", O_RDONLY, &a), 0);
+	tv_file_close(f->view, a);
+	inode = at(f, "d/x");
+	assert_int_equal(tv_view_setattr(f->view, inode, NULL, &set, &me, &found), 0);
+	assert_int_equal(do_open(f, "d/x", O_RDONLY, &a), 0);
+	assert_int_equal(f->live_ids, 1);
+	tv_file_close(f->view, a);
+	assert_int_equal(f->live_ids, 0);
+	/* forgotten by the kernel */
+	let_go(f, inode);
+	assert_int_equal(do_open(f, "d/e/z", O_RDONLY, &a), 0);
+	tv_file_close(f->view, a);
+	assert_int_equal(f->live_ids, 0);
+}
+
 /* A link made under readers: the first name must not stay with the frozen bytes. */
 static void test_links_under_readers(void **state)
 {
@@ -935,6 +985,7 @@ int main(void)
 		view_test(test_renames_of_folders),
 		view_test(test_removal),
 		view_test(test_passthrough),
+		view_test(test_idle_backing),
 		view_test(test_links_under_readers),
 		view_test(test_passthrough_refused),
 		view_test(test_nothing_is_lost_at_the_end),
