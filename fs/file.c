@@ -134,6 +134,36 @@ int tv_detach(struct tv_view *v, struct tv_inode *inode)
 
 /* --- opening ------------------------------------------------------------------------------- */
 
+/* SQLite takes the bytes of a database and of the log beside it together. A reader that kept the frozen
+ * database while a writer changes both would mix two states of it and not notice. The beginnings are from
+ * "Database File Format" in SQLite's documentation. */
+static bool is_sqlite(int fd)
+{
+	static const char *const beginnings[] = { "SQLite format 3", "\x37\x7f\x06\x82",
+						  "\x37\x7f\x06\x83" };
+	char head[16] = "";
+
+	if (pread(fd, head, sizeof(head) - 1, 0) < 0)
+		return false;
+	for (size_t i = 0; i < TV_ARRAY_LEN(beginnings); i++)
+		if (strncmp(head, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Whether the kernel may serve a new handle by itself. Lock: opens. */
+static bool may_pass(const struct tv_view *v, const struct tv_open *o, const struct tv_file *f,
+		     const struct tv_caller *who)
+{
+	const struct tv_inode *inode = f->inode;
+
+	if (!v->passthrough || o->plain)
+		return false;
+	if (changes(f->flags) && inode->sxid && who->uid != 0)
+		return false;
+	return !f->frozen || (inode->size && !(tv_inode_writable(v, inode) && is_sqlite(f->fd)));
+}
+
 /* Counts a handle in and decides how it is served. fd (taken over when a handle is made) may be -1
  * when the inode's frozen backing is there already. Lock: namespace. 0, or -EAGAIN when readers of
  * the blob turned up before a handle that writes. */
@@ -156,8 +186,7 @@ static int count_in(struct tv_view *v, struct tv_file *f, const struct tv_caller
 		tv_idle_take(v, inode);
 	} else if (writes && f->frozen) {
 		r = -EIO; /* the kernel would write into the store */
-	} else if (v->passthrough && !o->plain && !(f->frozen && inode->size == 0) &&
-		   !(writes && inode->sxid && who->uid != 0)) {
+	} else if (may_pass(v, o, f, who)) {
 		int id = v->backing.open(v->backing.arg, f->fd);
 		if (id > 0) {
 			o->backing_id = f->backing_id = id;

@@ -6,6 +6,7 @@ here, and acts through view.do.
 """
 
 import os
+import pathlib
 import shutil
 import stat
 import subprocess
@@ -17,6 +18,7 @@ from mount_support import (BIN, HELPERS, SANITIZER, SOURCE, WAYS, Foundation, Vi
 
 sys.path.append(str(SOURCE / "tests" / "run"))
 from run_support import test_user as make_test_user  # noqa: E402
+from side_by_side import SideBySide  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +28,41 @@ def base():
     path = temp_base("tvfs-mount-")
     yield path
     remove_base(path)
+
+
+def is_ext4(path):
+    """The filesystem type of the longest mount point above the path."""
+    best = ("", "")
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        left, right = line.split(" - ")
+        mountpoint = left.split()[4]
+        if (str(path) + "/").startswith(mountpoint.rstrip("/") + "/") and len(mountpoint) >= len(best[0]):
+            best = (mountpoint, right.split()[0])
+    return best[1] == "ext4"
+
+
+@pytest.fixture(scope="session")
+def ext4(base):
+    """A folder on ext4: where temp files lie, or a loop device."""
+    folder = base / "ext4"
+    folder.mkdir()
+    if is_ext4(base):
+        yield folder
+        return
+    image = base / "ext4.img"
+    with open(image, "wb") as f:
+        f.truncate(512 << 20)
+    done = os.geteuid() == 0 and shutil.which("mkfs.ext4") and subprocess.run(
+        f"mkfs.ext4 -q -F '{image}' && mount -o loop '{image}' '{folder}'", shell=True, check=False,
+        capture_output=True, timeout=120)
+    mounted = done and done.returncode == 0
+    if mounted:
+        folder.chmod(0o755)
+    else:
+        print("no ext4 can be had here: comparing with the filesystem of temp files")
+    yield folder
+    if mounted:
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -133,6 +170,26 @@ def view(make_view, request):
     """With an overlay; @pytest.mark.view(overlay=False, ...) changes it."""
     mark = request.node.get_closest_marker("view")
     return make_view(**(mark.kwargs if mark else {}))
+
+
+@pytest.fixture(scope="session")
+def filled():
+    return {}
+
+
+@pytest.fixture
+def beside(way, foundation, request, filled, ext4, tools):
+    """A plain folder and a view, both with what the module's fill_lake() made."""
+    fill_lake = request.module.fill_lake
+    name = f"{fill_lake.__module__}-{'user' if foundation.user else 'root'}"
+    if name not in filled:
+        filled[name] = Foundation(ext4, name, foundation.user, tools, fill_lake)
+    home = ext4 / f"beside-{os.urandom(4).hex()}"
+    pair = SideBySide(filled[name], way, home, tools)
+    yield pair
+    pair.view.close()
+    subprocess.run(["chmod", "-R", "u+rwx", home], check=False)
+    shutil.rmtree(home)
 
 
 @pytest.fixture

@@ -99,18 +99,18 @@ def run_tool(project, *words, user=None, **more):
 
 
 class Foundation:
-    """A project with a store that no test changes."""
+    """A project with a store that no test changes. words: for the commit of what `fill_lake` makes."""
 
-    def __init__(self, base, name, user, bin_dir):
+    def __init__(self, base, name, user, bin_dir, fill_lake=fill, words=()):
         self.path = base / name
         self.user, self.bin = user, bin_dir
         self.store = self.path / ".tvfs"
         self.lake = self.path / "data" / "lakehouse"
         self.lake.mkdir(parents=True)
-        fill(self.lake)
+        fill_lake(self.lake)
         self.own(self.path, *self.path.rglob("*"))
         self.tool("init")
-        self.tool("commit", "-m", "first")
+        self.tool("commit", "-m", "first", *words)
         self.hash = json.loads(self.tool("show", "--json"))["foundation_hash"]
         self.blobs = self.digest()
 

@@ -7,7 +7,6 @@ rounds on the same trees, with a remount in between: what was written must be th
 
 import hashlib
 import os
-import pathlib
 import random
 import re
 import shutil
@@ -42,41 +41,6 @@ def fill_random(folder, rng, depth=1):
     for path in folder.iterdir():
         t = rng.randrange(10**17, 12 * 10**17)
         os.utime(path, ns=(t, t), follow_symlinks=False)
-
-
-def is_ext4(path):
-    """The filesystem type of the longest mount point above the path."""
-    best = ("", "")
-    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
-        left, right = line.split(" - ")
-        mountpoint = left.split()[4]
-        if (str(path) + "/").startswith(mountpoint.rstrip("/") + "/") and len(mountpoint) >= len(best[0]):
-            best = (mountpoint, right.split()[0])
-    return best[1] == "ext4"
-
-
-@pytest.fixture(scope="session")
-def ext4(base):
-    """A folder on ext4: where temp files lie, or a loop device."""
-    folder = base / "ext4"
-    folder.mkdir()
-    if is_ext4(base):
-        yield folder
-        return
-    image = base / "ext4.img"
-    with open(image, "wb") as f:
-        f.truncate(512 << 20)
-    done = os.geteuid() == 0 and shutil.which("mkfs.ext4") and subprocess.run(
-        f"mkfs.ext4 -q -F '{image}' && mount -o loop '{image}' '{folder}'", shell=True, check=False,
-        capture_output=True, timeout=120)
-    mounted = done and done.returncode == 0
-    if mounted:
-        folder.chmod(0o755)
-    else:
-        print("no ext4 can be had here: comparing with the filesystem of temp files")
-    yield folder
-    if mounted:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 class Pair:
@@ -121,16 +85,9 @@ def random_foundations():
 def make_pair(way, foundation, base, tools, ext4, random_foundations):
     owner = "user" if foundation.user else "root"
     if owner not in random_foundations:
-        made = Foundation.__new__(Foundation)
-        made.path, made.user, made.bin = ext4 / f"random-{owner}", foundation.user, tools
-        made.store, made.lake = made.path / ".tvfs", made.path / "data" / "lakehouse"
-        made.lake.mkdir(parents=True)
-        fill_random(made.lake, random.Random(SEED))
-        made.own(made.path, *made.path.rglob("*"))
-        made.tool("init")
-        made.tool("commit", "--force", "-m", "random")
-        made.blobs = made.digest()
-        random_foundations[owner] = made
+        random_foundations[owner] = Foundation(
+            ext4, f"random-{owner}", foundation.user, tools, lambda lake: fill_random(lake, random.Random(SEED)),
+            ["--force"])
     pairs = []
 
     def make():

@@ -440,6 +440,25 @@ static void test_passthrough_refused(void **state)
 	assert_int_equal(figures.fallbacks, 1); /* later ones are plain because the first is */
 }
 
+/* Of a SQLite database, readers beside a writer must see what it writes: the kernel reads none by itself. */
+static void test_databases_are_not_passed(void **state)
+{
+	struct views *f = *state;
+	struct tv_file *a;
+	freeze(f, "sqlite.db", "SQLite format 3 and so on", 0644);
+	freeze(f, "sqlite.db-wal", "\x37\x7f\x06\x82 and so on", 0644);
+	views_overlay(f);
+	use_passthrough(f);
+	assert_int_equal(do_open(f, "sqlite.db", O_RDONLY, &a), 0);
+	assert_int_equal(tv_file_backing(a), 0);
+	assert_int_equal(do_write(f, "sqlite.db", "changed"), 0);
+	assert_string_equal(text_of(f, a), "changed");
+	tv_file_close(f->view, a);
+	assert_int_equal(do_open(f, "sqlite.db-wal", O_RDONLY, &a), 0);
+	assert_int_equal(tv_file_backing(a), 0);
+	tv_file_close(f->view, a);
+}
+
 static void test_nothing_is_lost_at_the_end(void **state)
 {
 	struct views *f = *state;
@@ -988,6 +1007,7 @@ int main(void)
 		view_test(test_idle_backing),
 		view_test(test_links_under_readers),
 		view_test(test_passthrough_refused),
+		view_test(test_databases_are_not_passed),
 		view_test(test_nothing_is_lost_at_the_end),
 		view_test(test_handles_and_their_limits),
 		view_test(test_set_id_bits_go_with_a_write),
