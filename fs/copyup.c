@@ -96,7 +96,9 @@ static int make_copy(struct tv_view *v, const struct source *from, uint64_t byte
 	return 0;
 }
 
-/* Publishing a copy must not look like a change of the folder: its times are put back. */
+/* Publishing a copy must not look like a change of the folder: its times are put back. That of its last
+ * status change (ctime) cannot be: the kernel, which has cached it, is told, or else it would seem to
+ * change while somebody only reads. */
 struct kept_times {
 	int fd;
 	struct timespec times[2];
@@ -111,9 +113,10 @@ static int keep_times(int dirfd, struct kept_times *kept)
 	return 0;
 }
 
-static void restore_times(const struct kept_times *kept)
+static void restore_times(struct tv_view *v, struct tv_inode *dir, const struct kept_times *kept)
 {
 	utimensat(kept->fd, ".", kept->times, 0); /* best effort: only a time would be off */
+	tv_stale_later(v, dir);
 }
 
 /* Where the inode's copy is to stand: its parent's folder, brought up when need be. */
@@ -132,6 +135,7 @@ static void now_upper(struct tv_view *v, struct tv_inode *inode, uint64_t upper_
 	if (inode->link.name && parent->names)
 		tv_names_add(parent->names, inode->link.name, strlen(inode->link.name));
 	v->copy_ups++;
+	tv_stale_later(v, inode);
 }
 
 static int name_copy(struct tv_view *v, struct tv_inode *inode, int fd, int where, const char *temp)
@@ -152,7 +156,7 @@ static int name_copy(struct tv_view *v, struct tv_inode *inode, int fd, int wher
 		r = tv_upper_linkfd(fd, dir.fd, inode->link.name);
 	if (r < 0)
 		return r;
-	restore_times(&kept);
+	restore_times(v, inode->link.parent, &kept);
 	now_upper(v, inode, st.st_ino);
 	return 0;
 }
@@ -205,7 +209,7 @@ static int copy_up_symlink(struct tv_view *v, struct tv_inode *inode)
 		r = -errno;
 		goto out;
 	}
-	restore_times(&kept);
+	restore_times(v, inode->link.parent, &kept);
 	now_upper(v, inode, st.st_ino);
 out:
 	tv_ns_done(v);
@@ -313,6 +317,6 @@ int tv_copy_up_dir(struct tv_view *v, struct tv_inode *dir)
 	if (r == 0)
 		r = make_dir(v, dir, parent.fd);
 	if (r == 0)
-		restore_times(&kept);
+		restore_times(v, dir->link.parent, &kept);
 	return r;
 }

@@ -131,13 +131,14 @@ static void backing_close(void *arg, int id)
 static void attributes_stale(void *arg, struct tv_inode *inode)
 {
 	struct tv_session *s = arg;
-	fuse_lowlevel_notify_inval_inode(s->fuse, (uintptr_t)inode, -1, 0);
+	fuse_ino_t id = inode == tv_view_root(s->view) ? FUSE_ROOT_ID : (uintptr_t)inode;
+	fuse_lowlevel_notify_inval_inode(s->fuse, id, -1, 0);
 }
 
 /* The kernel agreed; whether it accepts our files is found out by registering one. */
 static int try_passthrough(struct tv_session *s, struct tv_err *err)
 {
-	s->backing = (struct tv_backing){ backing_open, backing_close, attributes_stale, s };
+	s->backing = (struct tv_backing){ backing_open, backing_close, s };
 	if (s->can_pass) {
 		tv_autoclose int fd =
 			openat(tv_store_dirfd(s->mount->store), "format", O_RDONLY | O_CLOEXEC);
@@ -236,7 +237,10 @@ static int make_session(struct tv_session *s, struct tv_err *err)
 		fuse_set_log_func(drop_message); /* errors are returned, with our words */
 	s->fuse = fuse_session_new(&args, &ops, sizeof(ops), s);
 	fuse_opt_free_args(&args);
-	return s->fuse ? 0 : tv_err_set(err, -EINVAL, "libfuse refused the options '%s'", options);
+	if (!s->fuse)
+		return tv_err_set(err, -EINVAL, "libfuse refused the options '%s'", options);
+	tv_view_use_teller(s->view, &(struct tv_teller){ attributes_stale, s });
+	return 0;
 }
 
 static int attach(struct tv_session *s, struct tv_err *err)

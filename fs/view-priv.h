@@ -15,6 +15,7 @@ struct tv_view {
 	char foundation[TV_SHA_HEX], commit[TV_SHA_HEX];
 	struct tv_blob_source blobs;
 	struct tv_backing backing;
+	struct tv_teller teller;
 	bool passthrough;
 	struct tv_upper upper[TV_VOL_COUNT]; /* root -1: this volume has no folder on disk */
 	bool writable[TV_VOL_COUNT];
@@ -36,6 +37,10 @@ struct tv_view {
 	pthread_mutex_t opens;
 	pthread_mutex_t copies;
 	pthread_cond_t copied;
+
+	/* Of whose attributes the kernel is told when the lock is given back: references. Guarded by ns. */
+	struct tv_inode **stale; /* owned */
+	size_t n_stale, cap_stale;
 
 	/* Everything that is open, so that nothing is lost when the connection ends. Guarded by opens. */
 	struct tv_file *files;
@@ -83,9 +88,14 @@ static inline void tv_ns_write(struct tv_view *v)
 	pthread_rwlock_wrlock(&v->ns);
 }
 
+void tv_ns_done_and_tell(struct tv_view *v);
+
 static inline void tv_ns_done(struct tv_view *v)
 {
-	pthread_rwlock_unlock(&v->ns);
+	if (v->n_stale) /* then it was taken for writing */
+		tv_ns_done_and_tell(v);
+	else
+		pthread_rwlock_unlock(&v->ns);
 }
 
 /* The state of an inode, for those who do not hold the lock. */
@@ -141,9 +151,12 @@ bool tv_inode_writable(const struct tv_view *v, const struct tv_inode *inode);
 /* Tells the kernel so, where it does not see it by itself. No lock is held. */
 static inline void tv_attributes_stale(struct tv_view *v, struct tv_inode *inode)
 {
-	if (v->backing.stale)
-		v->backing.stale(v->backing.arg, inode);
+	if (v->teller.stale)
+		v->teller.stale(v->teller.arg, inode);
 }
+
+/* The same, when the lock is given back. Lock: writing. */
+void tv_stale_later(struct tv_view *v, struct tv_inode *inode);
 
 /* --- copyup.c ------------------------------------------------------------------------------ */
 

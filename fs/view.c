@@ -52,6 +52,37 @@ int tv_spot_at(struct tv_view *v, struct tv_inode *dir, const char *name, struct
 	return 0;
 }
 
+void tv_stale_later(struct tv_view *v, struct tv_inode *inode)
+{
+	size_t n = v->n_stale, cap = v->cap_stale ? v->cap_stale * 2 : 8;
+
+	if (!v->teller.stale)
+		return;
+	if (n == v->cap_stale) {
+		struct tv_inode **grown = reallocarray(v->stale, cap, sizeof(grown[0]));
+		if (!grown)
+			return; /* only a time would be off */
+		v->stale = grown;
+		v->cap_stale = cap;
+	}
+	v->stale[v->n_stale++] = tv_inode_ref(&v->inodes, inode);
+}
+
+void tv_ns_done_and_tell(struct tv_view *v)
+{
+	struct tv_inode **stale = v->stale;
+	size_t n = v->n_stale;
+
+	v->stale = NULL;
+	v->n_stale = v->cap_stale = 0;
+	pthread_rwlock_unlock(&v->ns);
+	for (size_t i = 0; i < n; i++) {
+		tv_attributes_stale(v, stale[i]);
+		tv_inode_put(&v->inodes, stale[i]);
+	}
+	free(stale);
+}
+
 bool tv_inode_writable(const struct tv_view *v, const struct tv_inode *inode)
 {
 	return inode->volume < TV_VOL_COUNT && v->writable[inode->volume];
@@ -510,6 +541,11 @@ void tv_view_use_backing(struct tv_view *v, const struct tv_backing *backing)
 {
 	v->backing = *backing;
 	v->passthrough = true;
+}
+
+void tv_view_use_teller(struct tv_view *v, const struct tv_teller *teller)
+{
+	v->teller = *teller;
 }
 
 bool tv_view_read_only(const struct tv_view *v)

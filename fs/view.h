@@ -35,8 +35,11 @@ struct tv_blob_source {
 struct tv_backing {
 	int (*open)(void *arg, int fd);
 	void (*close)(void *arg, int id);
-	/* The kernel's cached attributes of an inode are not right any more. Nullable; called without
-	 * locks. */
+	void *arg;
+};
+
+/* Tells the kernel that its cached attributes of an inode are not right any more. Called without locks. */
+struct tv_teller {
 	void (*stale)(void *arg, struct tv_inode *inode);
 	void *arg;
 };
@@ -90,6 +93,9 @@ void tv_view_figures(struct tv_view *v, struct tv_view_figures *out);
 
 /* Turns passthrough on; before anything is opened. */
 void tv_view_use_backing(struct tv_view *v, const struct tv_backing *backing);
+
+/* Who is told what the kernel does not see by itself; before anything is changed. */
+void tv_view_use_teller(struct tv_view *v, const struct tv_teller *teller);
 
 struct tv_inode *tv_view_root(struct tv_view *v);
 /* True when no volume can be written to. */

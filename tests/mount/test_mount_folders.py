@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import pathlib
 import select
 import shutil
 import subprocess
@@ -302,3 +303,22 @@ def test_deep_and_long_paths(lake):
         f.write("fits")
     os.chdir("/")
     assert len(os.listdir(lake / ("z" * 200))) == 1
+
+
+def test_reading_changes_no_times(lake):
+    """A copy-up changes the folders on disk: what is asked then is right at once, not only after a listing, or
+    tar says that a folder changed while it was read."""
+    def times(path):
+        st = path.stat(follow_symlinks=False)
+        return st.st_mtime_ns, st.st_ctime_ns, st.st_size
+    paths = [lake, *(lake / p for p in ("sub", "sub/c.txt", "deep", "deep/er", "deep/er/est", "deep/er/est/d.bin"))]
+    before = [times(p) for p in paths]
+    os.close(os.open(lake / "sub" / "c.txt", os.O_RDWR))  # copied up, not changed
+    os.utime(lake / "sub" / "up", ns=(1, 1), follow_symlinks=False)
+    (lake / "deep" / "er" / "est" / "d.bin").chmod(0o600)
+    found = [times(p) for p in paths]
+    for folder, _, files in os.walk(lake):
+        for name in files:
+            pathlib.Path(folder, name).read_bytes()
+    assert [times(p) for p in paths] == found
+    assert [mtime for mtime, _, _ in found] == [mtime for mtime, _, _ in before]

@@ -140,10 +140,18 @@ void views_config(struct views *f)
 	};
 }
 
+static void note_stale(void *arg, struct tv_inode *inode)
+{
+	struct views *f = arg;
+	f->stale++;
+	f->last_stale = inode;
+}
+
 void views_start(struct views *f)
 {
 	struct tv_err err = TV_ERR_INIT;
 	check(tv_view_new(&f->config, &f->view, &err), &err);
+	tv_view_use_teller(f->view, &(struct tv_teller){ note_stale, f });
 }
 
 void views_overlay(struct views *f)
@@ -183,16 +191,9 @@ static void backing_close(void *arg, int id)
 	f->live_ids--;
 }
 
-static void backing_stale(void *arg, struct tv_inode *inode)
-{
-	struct views *f = arg;
-	(void)inode;
-	f->stale++;
-}
-
 void use_passthrough(struct views *f)
 {
-	struct tv_backing backing = { backing_open, backing_close, backing_stale, f };
+	struct tv_backing backing = { backing_open, backing_close, f };
 	tv_view_use_backing(f->view, &backing);
 }
 

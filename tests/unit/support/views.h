@@ -30,7 +30,9 @@ struct views {
 	/* A stand-in for the kernel's passthrough. */
 	int registered, live_ids, refuse; /* refuse: -errno that registering gives */
 	int writable_blobs; /* registered while a writable open was asked for: must be 0 */
-	int stale;	    /* told that attributes are stale */
+	/* How often it was told that attributes are stale, and whose. */
+	_Atomic int stale;
+	struct tv_inode *_Atomic last_stale;
 };
 
 /* a.txt, b.txt, exec (0755), private (0600), empty, bare/, d/{x,y,e/z}, link -> a.txt, routed.json, long
