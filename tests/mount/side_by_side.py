@@ -13,6 +13,8 @@ def contents(path, root):
     try:
         if os.path.islink(path):
             return os.readlink(path).replace(root, b"@")
+        if not os.path.isfile(path):
+            return ""
         with open(path, "rb") as f:
             return hashlib.sha256(f.read().replace(root, b"@")).hexdigest()
     except PermissionError:
@@ -40,7 +42,8 @@ def facts(path, root, names, since):
 
 
 def tree(root, since=1 << 62, but=()):
-    """Relative path -> facts, as far as the user can see. Of files that match `but` only the names count."""
+    """Relative path -> facts of all below the root, as far as the user can see. Of files that match `but` only the
+    names count."""
     root, names, found = os.fsencode(root), {}, {}
 
     def add(path):
@@ -52,7 +55,6 @@ def tree(root, since=1 << 62, but=()):
             found[name] = facts(path, root, names, since)
         except PermissionError:
             found[name] = "denied"
-    add(root)
     for folder, folders, files in os.walk(root):
         folders.sort()
         for name in sorted(folders + files):
