@@ -70,7 +70,8 @@ def tools(base):
     """Helpers and program where every user can start them."""
     folder = base / "bin"
     folder.mkdir()
-    for path in (HELPERS / "helper-serve", HELPERS / "helper-differential", BIN / "tvfs"):
+    for path in (HELPERS / "helper-serve", HELPERS / "helper-differential", HELPERS / "helper-posix",
+                 BIN / "tvfs"):
         shutil.copy2(path, folder / path.name)
         (folder / path.name).chmod(0o755)
     folder.chmod(0o755)

@@ -107,8 +107,9 @@ class Foundation:
         self.store = self.path / ".tvfs"
         self.lake = self.path / "data" / "lakehouse"
         self.lake.mkdir(parents=True)
+        self.own(self.path, self.path / "data", self.lake)
         fill_lake(self.lake)
-        self.own(self.path, *self.path.rglob("*"))
+        self.own(*self.lake.rglob("*"))
         self.tool("init")
         self.tool("commit", "-m", "first", *words)
         self.hash = json.loads(self.tool("show", "--json"))["foundation_hash"]
