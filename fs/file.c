@@ -300,8 +300,7 @@ static int open_upper_fd(struct tv_view *v, struct tv_inode *inode, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* A write by others than root takes set-id bits away; the kernel leaves that to us. */
-static void drop_set_id(struct tv_inode *inode, int fd, const struct tv_caller *who)
+void tv_drop_set_id(const struct tv_inode *inode, int fd, const struct tv_caller *who)
 {
 	struct stat st;
 	if (!__atomic_load_n(&inode->sxid, __ATOMIC_RELAXED) || who->uid == 0 || fstat(fd, &st) < 0)
@@ -329,8 +328,9 @@ static int open_upper(struct tv_view *v, struct tv_inode *inode, int flags,
 		tv_file_close(v, f);
 		return r;
 	}
-	if (flags & O_TRUNC)
-		drop_set_id(inode, f->fd, who);
+	/* What the kernel writes by itself, as it does beside a writer that is root, is not seen later. */
+	if ((flags & O_TRUNC) || (f->backing_id && changes(flags)))
+		tv_drop_set_id(inode, f->fd, who);
 	*out = f;
 	return 0;
 }
@@ -496,16 +496,20 @@ ssize_t tv_file_write(struct tv_view *v, struct tv_file *f, const void *buf, siz
 			return done ? (ssize_t)done : put < 0 ? -errno : -EIO;
 		done += (size_t)put;
 	}
-	drop_set_id(f->inode, f->fd, who);
+	tv_drop_set_id(f->inode, f->fd, who);
 	return (ssize_t)done;
 }
 
-int tv_file_fallocate(struct tv_view *v, struct tv_file *f, int mode, off_t at, off_t n)
+int tv_file_fallocate(struct tv_view *v, struct tv_file *f, int mode, off_t at, off_t n,
+		      const struct tv_caller *who)
 {
 	(void)v;
 	if (f->fd < 0 || f->frozen)
 		return -EBADF;
-	return fallocate(f->fd, mode, at, n) < 0 ? -errno : 0;
+	if (fallocate(f->fd, mode, at, n) < 0)
+		return -errno;
+	tv_drop_set_id(f->inode, f->fd, who);
+	return 0;
 }
 
 int tv_file_fsync(struct tv_view *v, struct tv_file *f, bool data_only)
@@ -527,7 +531,7 @@ off_t tv_file_seek(struct tv_view *v, struct tv_file *f, off_t at, int whence)
 }
 
 ssize_t tv_file_copy(struct tv_view *v, struct tv_file *from, off_t from_at, struct tv_file *to,
-		     off_t to_at, size_t n, unsigned flags)
+		     off_t to_at, size_t n, unsigned flags, const struct tv_caller *who)
 {
 	tv_autoclose int own = -1;
 	int in = serving_fd(v, from, &own);
@@ -537,5 +541,8 @@ ssize_t tv_file_copy(struct tv_view *v, struct tv_file *from, off_t from_at, str
 		return -EBADF;
 	loff_t in_at = from_at, out_at = to_at;
 	ssize_t r = copy_file_range(in, &in_at, to->fd, &out_at, n, flags);
-	return r < 0 ? -errno : r;
+	if (r < 0)
+		return -errno;
+	tv_drop_set_id(to->inode, to->fd, who);
+	return r;
 }

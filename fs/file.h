@@ -32,10 +32,11 @@ bool tv_file_keep_cache(const struct tv_view *v, const struct tv_file *f);
 ssize_t tv_file_read(struct tv_view *v, struct tv_file *f, void *buf, size_t n, off_t at);
 ssize_t tv_file_write(struct tv_view *v, struct tv_file *f, const void *buf, size_t n, off_t at,
 		      const struct tv_caller *who);
-int tv_file_fallocate(struct tv_view *v, struct tv_file *f, int mode, off_t at, off_t n);
+int tv_file_fallocate(struct tv_view *v, struct tv_file *f, int mode, off_t at, off_t n,
+		      const struct tv_caller *who);
 int tv_file_fsync(struct tv_view *v, struct tv_file *f, bool data_only);
 off_t tv_file_seek(struct tv_view *v, struct tv_file *f, off_t at, int whence);
 ssize_t tv_file_copy(struct tv_view *v, struct tv_file *from, off_t from_at, struct tv_file *to,
-		     off_t to_at, size_t n, unsigned flags);
+		     off_t to_at, size_t n, unsigned flags, const struct tv_caller *who);
 
 #endif

@@ -138,9 +138,10 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t at, off
 			 struct fuse_file_info *fi)
 {
 	struct tv_session *s = tv_op_begin(req, TV_OP_FALLOCATE);
+	struct tv_caller who = tv_caller_of(req);
 	struct tv_file *f = tv_file_of(fi);
 	(void)ino;
-	tv_reply_code(req, f ? tv_file_fallocate(s->view, f, mode, at, n) : -EBADF);
+	tv_reply_code(req, f ? tv_file_fallocate(s->view, f, mode, at, n, &who) : -EBADF);
 }
 
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t at, int whence,
@@ -167,12 +168,13 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			       struct fuse_file_info *fi_out, size_t len, int flags)
 {
 	struct tv_session *s = tv_op_begin(req, TV_OP_COPY);
+	struct tv_caller who = tv_caller_of(req);
 	struct tv_file *in = tv_file_of(fi_in), *out = tv_file_of(fi_out);
 	(void)ino_in;
 	(void)ino_out;
-	ssize_t n = in && out
-			    ? tv_file_copy(s->view, in, off_in, out, off_out, len, (unsigned)flags)
-			    : -EBADF;
+	ssize_t n = in && out ? tv_file_copy(s->view, in, off_in, out, off_out, len,
+					     (unsigned)flags, &who)
+			      : -EBADF;
 	if (n < 0)
 		tv_reply_code(req, (int)n);
 	else

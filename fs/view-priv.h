@@ -235,6 +235,8 @@ int tv_file_adopt(struct tv_view *v, struct tv_inode *inode, int fd, int flags,
 void tv_files_fini(struct tv_view *v);
 void tv_folders_fini(struct tv_view *v);
 int tv_file_fd(const struct tv_file *f);
+/* Contents were changed: unless by root, set-id bits go. The kernel leaves that to us. */
+void tv_drop_set_id(const struct tv_inode *inode, int fd, const struct tv_caller *who);
 bool tv_file_writable(const struct tv_file *f);
 
 #endif

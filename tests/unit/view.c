@@ -498,7 +498,7 @@ static void test_handles_and_their_limits(void **state)
 	assert_int_equal(do_open(f, "a.txt", O_RDONLY, &r), 0);
 	assert_true(tv_file_keep_cache(f->view, r));
 	assert_int_equal(tv_file_write(f->view, r, "x", 1, 0, &me), -EBADF);
-	assert_int_equal(tv_file_fallocate(f->view, r, 0, 0, 10), -EBADF);
+	assert_int_equal(tv_file_fallocate(f->view, r, 0, 0, 10, &me), -EBADF);
 	assert_int_equal(tv_file_fsync(f->view, r, true), 0);
 	assert_int_equal(tv_file_seek(f->view, r, 0, SEEK_END), 3);
 	assert_int_equal(tv_file_seek(f->view, r, 100, SEEK_DATA), -ENXIO);
@@ -507,12 +507,12 @@ static void test_handles_and_their_limits(void **state)
 	assert_int_equal(do_write(f, "new", ""), 0);
 	assert_int_equal(do_open(f, "new", O_RDWR | O_APPEND | O_DSYNC, &w), 0);
 	/* Between filesystems the kernel copies by itself when it is told so. */
-	assert_int_equal(tv_file_copy(f->view, r, 0, w, 0, 3, 0), -EXDEV);
+	assert_int_equal(tv_file_copy(f->view, r, 0, w, 0, 3, 0, &me), -EXDEV);
 	assert_int_equal(tv_file_write(f->view, w, "one", 3, 0, &me), 3);
-	assert_int_equal(tv_file_copy(f->view, w, 0, w, 3, 3, 0), 3);
+	assert_int_equal(tv_file_copy(f->view, w, 0, w, 3, 3, 0, &me), 3);
 	assert_string_equal(text_of(f, w), "oneone");
-	assert_int_equal(tv_file_copy(f->view, w, 0, r, 0, 3, 0), -EBADF);
-	assert_int_equal(tv_file_fallocate(f->view, w, 0, 0, 100), 0);
+	assert_int_equal(tv_file_copy(f->view, w, 0, r, 0, 3, 0, &me), -EBADF);
+	assert_int_equal(tv_file_fallocate(f->view, w, 0, 0, 100, &me), 0);
 	assert_int_equal(tv_file_fsync(f->view, w, false), 0);
 	assert_int_equal(tv_file_seek(f->view, w, 0, SEEK_END), 100);
 	tv_file_close(f->view, r);
