@@ -36,17 +36,16 @@ static int make_begin(struct tv_view *v, struct tv_inode *dir, const char *name,
 	return r < 0 ? r : tv_inode_dir(v, m->spot.dir, &m->dir);
 }
 
-/* New files belong to who asked, as far as we may give them away. */
-static int give_to(const struct tv_view *v, const struct tv_caller *who, int dirfd,
+/* New files belong to who asked, as far as we may give them away. `folder` is where they were made; the
+ * file is a name in dirfd, or "" and dirfd itself. */
+static int give_to(const struct tv_view *v, const struct tv_caller *who, int folder, int dirfd,
 		   const char *name)
 {
-	struct stat st;
+	struct stat st, parent;
 	if (v->euid != 0)
 		return 0;
-	if (fstatat(dirfd, name, &st, *name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH) < 0)
-		return -errno;
-	struct stat parent = { .st_mode = 0 };
-	if (*name && fstat(dirfd, &parent) < 0)
+	if (fstatat(dirfd, name, &st, *name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH) < 0 ||
+	    fstat(folder, &parent) < 0)
 		return -errno;
 	/* In a set-gid folder the group is the folder's, which the disk has seen to. */
 	gid_t gid = parent.st_mode & S_ISGID ? st.st_gid : who->gid;
@@ -70,7 +69,7 @@ static int make_end(struct tv_view *v, struct making *m, const struct tv_caller 
 
 	if (spot->dir->names)
 		tv_names_add(spot->dir->names, spot->name, spot->n);
-	int r = give_to(v, who, m->dir.fd, spot->name);
+	int r = give_to(v, who, m->dir.fd, m->dir.fd, spot->name);
 	if (r < 0)
 		return r;
 	/* A routed name may still be known as the frozen fallback. */
@@ -292,7 +291,7 @@ int tv_view_tmpfile(struct tv_view *v, struct tv_inode *dir, mode_t mode, int fl
 	if (r == 0 && fd < 0)
 		r = -errno;
 	if (r == 0)
-		r = give_to(v, who, fd, "");
+		r = give_to(v, who, at.fd, fd, "");
 	if (r == 0 && fstat(fd, &st) < 0)
 		r = -errno;
 	struct tv_inode proto = { .kind = TV_FILE, .volume = dir->volume, .state = TV_INODE_UPPER };
