@@ -34,6 +34,7 @@ static void forget(struct tv_view *v, struct tv_open *o)
 {
 	take_out(v, o);
 	v->backing.close(v->backing.arg, o->backing_id);
+	v->backing_ids--;
 	o->backing_id = 0;
 	o->backing_frozen = false;
 }

@@ -191,6 +191,7 @@ static int count_in(struct tv_view *v, struct tv_file *f, const struct tv_caller
 		if (id > 0) {
 			o->backing_id = f->backing_id = id;
 			o->backing_frozen = f->frozen;
+			v->backing_ids++;
 		} else {
 			v->fallbacks++;
 		}
@@ -204,6 +205,7 @@ static int count_in(struct tv_view *v, struct tv_file *f, const struct tv_caller
 		if (f->next)
 			f->next->at = &f->next;
 		v->files = f;
+		v->open_files++;
 	} else if (o && !o->successor) {
 		tv_open_settle(inode);
 	}
@@ -394,8 +396,10 @@ void tv_file_close(struct tv_view *v, struct tv_file *f)
 	*f->at = f->next;
 	if (f->next)
 		f->next->at = f->at;
+	v->open_files--;
 	if (!o->passed && o->backing_id && !tv_idle_keep(v, inode)) {
 		v->backing.close(v->backing.arg, o->backing_id);
+		v->backing_ids--;
 		o->backing_id = 0;
 		o->backing_frozen = false;
 	}

@@ -43,6 +43,7 @@ int tv_folder_open(struct tv_view *v, struct tv_inode *dir, struct tv_folder **o
 	if (l->next)
 		l->next->prev = &l->next;
 	v->folders = l;
+	v->open_folders++;
 	pthread_mutex_unlock(&v->opens);
 	*out = l;
 	return 0;
@@ -69,6 +70,7 @@ void tv_folder_close(struct tv_view *v, struct tv_folder *l)
 	*l->prev = l->next;
 	if (l->next)
 		l->next->prev = l->prev;
+	v->open_folders--;
 	pthread_mutex_unlock(&v->opens);
 	reset(l);
 	pthread_mutex_destroy(&l->lock);

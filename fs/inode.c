@@ -90,6 +90,21 @@ static struct tv_link *find_link(struct tv_inodes *t, const struct tv_inode *par
 	return NULL;
 }
 
+/* The memory of an inode with room for a first name of n bytes. */
+static size_t inode_bytes(size_t n)
+{
+	size_t size = offsetof(struct tv_inode, first_name) + n + 1;
+	return size > sizeof(struct tv_inode) ? size : sizeof(struct tv_inode);
+}
+
+/* What a link takes besides: itself, when it is not the one that an inode begins with, and a name
+ * that is not the first. */
+static size_t link_bytes(const struct tv_link *l)
+{
+	return (l == &l->inode->link ? 0 : sizeof(*l)) +
+	       (l->name == l->inode->first_name ? 0 : strlen(l->name) + 1);
+}
+
 static void chain_link(struct tv_inodes *t, struct tv_link *l)
 {
 	grow_names(t);
@@ -97,6 +112,7 @@ static void chain_link(struct tv_inodes *t, struct tv_link *l)
 	l->chain = *bucket;
 	*bucket = l;
 	t->names++;
+	t->bytes += link_bytes(l);
 }
 
 static void unchain_link(struct tv_inodes *t, struct tv_link *l)
@@ -106,6 +122,7 @@ static void unchain_link(struct tv_inodes *t, struct tv_link *l)
 		at = &(*at)->chain;
 	*at = l->chain;
 	t->names--;
+	t->bytes -= link_bytes(l);
 }
 
 static void unchain_upper(struct tv_inodes *t, struct tv_inode *inode)
@@ -168,8 +185,7 @@ static void set_link(struct tv_inodes *t, struct tv_link *l, struct tv_inode *in
 /* With room for its first name. */
 static struct tv_inode *make(struct tv_inodes *t, const struct tv_inode *proto, size_t n)
 {
-	size_t size = offsetof(struct tv_inode, first_name) + n + 1;
-	struct tv_inode *inode = malloc(size > sizeof(*inode) ? size : sizeof(*inode));
+	struct tv_inode *inode = malloc(inode_bytes(n));
 	if (!inode)
 		return NULL;
 	*inode = *proto;
@@ -178,9 +194,11 @@ static struct tv_inode *make(struct tv_inodes *t, const struct tv_inode *proto, 
 	inode->nlookup = 0;
 	inode->refs = 1;
 	inode->copying = false;
+	inode->first_name[0] = '\0';
 	chain_upper(t, inode, proto->upper_ino);
 	list_nameless(t, inode);
 	t->count++;
+	t->bytes += inode_bytes(n);
 	return inode;
 }
 
@@ -193,6 +211,7 @@ static struct tv_inode *drop(struct tv_inodes *t, struct tv_inode *inode)
 	if (!inode->link.name)
 		unlist_nameless(t, inode);
 	t->count--;
+	t->bytes -= inode_bytes(strlen(inode->first_name));
 	return inode;
 }
 
@@ -259,8 +278,10 @@ void tv_inodes_fini(struct tv_inodes *t)
 	for (size_t i = 0; i < t->name_buckets; i++) {
 		while (t->by_name[i]) {
 			struct tv_inode *inode = t->by_name[i]->inode;
-			for (struct tv_link *l = &inode->link; l; l = l->more)
+			struct tv_link *l = &inode->link;
+			do
 				unchain_link(t, l);
+			while ((l = l->more));
 			free_links(inode);
 			list_nameless(t, inode);
 		}
@@ -282,6 +303,14 @@ size_t tv_inodes_count(struct tv_inodes *t)
 {
 	pthread_mutex_lock(&t->lock);
 	size_t n = t->count;
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
+size_t tv_inodes_bytes(struct tv_inodes *t)
+{
+	pthread_mutex_lock(&t->lock);
+	size_t n = t->bytes + (t->name_buckets + t->upper_buckets) * sizeof(void *);
 	pthread_mutex_unlock(&t->lock);
 	return n;
 }

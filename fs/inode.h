@@ -83,6 +83,7 @@ struct tv_inodes {
 	struct tv_link *nameless; /* of inodes without any name */
 	bool closing;		  /* tv_inodes_fini runs: puts do nothing */
 	size_t count;		  /* inodes in memory */
+	size_t bytes; /* that they and their names take, without the allocator's share */
 	/* Called with the table's lock released when an inode goes, to free `open` or `names`. */
 	void (*gone)(void *arg, struct tv_inode *inode);
 	void *gone_arg;
@@ -91,6 +92,7 @@ struct tv_inodes {
 int tv_inodes_init(struct tv_inodes *t);
 void tv_inodes_fini(struct tv_inodes *t); /* frees what is left, references or not */
 size_t tv_inodes_count(struct tv_inodes *t);
+size_t tv_inodes_bytes(struct tv_inodes *t); /* their memory, and the tables' */
 
 /* A nameless inode with one reference, copied from the proto (kind, numbers, state). -ENOMEM. */
 int tv_inode_new(struct tv_inodes *t, const struct tv_inode *proto, struct tv_inode **out);

@@ -12,10 +12,21 @@ static uint64_t hash_of(const char *name, size_t n)
 	return hash ? hash : 1;
 }
 
+/* Tells the total by how much a set has grown; less is a wrapped number. */
+static void grown_by(const struct tv_names *s, uint64_t sets, uint64_t names, uint64_t slots)
+{
+	uint64_t bytes = sets * sizeof(*s) + slots * sizeof(s->slots[0]);
+	if (!s->total)
+		return;
+	__atomic_fetch_add(&s->total->sets, sets, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&s->total->names, names, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&s->total->bytes, bytes, __ATOMIC_RELAXED);
+}
+
 static void give_up(struct tv_names *s)
 {
 	free(s->slots);
-	*s = (struct tv_names){ .all = true };
+	*s = (struct tv_names){ .total = s->total, .all = true };
 }
 
 /* The slot that holds the hash, or the empty one where it belongs. */
@@ -43,10 +54,8 @@ static bool grow(struct tv_names *s)
 	return true;
 }
 
-void tv_names_add(struct tv_names *s, const char *name, size_t n)
+static void add(struct tv_names *s, const char *name, size_t n)
 {
-	if (!s || s->all)
-		return;
 	if ((s->len + 1) * 4 > s->cap * 3 && !grow(s)) {
 		give_up(s);
 		return;
@@ -55,6 +64,16 @@ void tv_names_add(struct tv_names *s, const char *name, size_t n)
 	uint64_t *slot = slot_of(s->slots, s->cap, hash);
 	s->len += !*slot;
 	*slot = hash;
+}
+
+void tv_names_add(struct tv_names *s, const char *name, size_t n)
+{
+	if (!s || s->all)
+		return;
+	size_t len = s->len, cap = s->cap;
+	add(s, name, n);
+	if (s->len != len)
+		grown_by(s, 0, s->len - len, s->cap - cap);
 }
 
 bool tv_names_maybe(const struct tv_names *s, const char *name, size_t n)
@@ -71,7 +90,7 @@ static int add_name(void *arg, const struct tv_upper_name *e)
 	return 0;
 }
 
-int tv_names_load(int dirfd, const char *name, struct tv_names **out)
+int tv_names_load(int dirfd, const char *name, struct tv_names_total *total, struct tv_names **out)
 {
 	struct tv_names *s = calloc(1, sizeof(*s));
 	int r = s ? tv_upper_list(dirfd, name, add_name, s) : -ENOMEM;
@@ -79,6 +98,8 @@ int tv_names_load(int dirfd, const char *name, struct tv_names **out)
 		tv_names_free(s);
 		return r;
 	}
+	s->total = total;
+	grown_by(s, 1, s->len, s->cap);
 	*out = s;
 	return 0;
 }
@@ -87,6 +108,7 @@ void tv_names_free(struct tv_names *s)
 {
 	if (!s)
 		return;
+	grown_by(s, UINT64_MAX, -s->len, -s->cap);
 	free(s->slots);
 	free(s);
 }

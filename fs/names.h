@@ -15,15 +15,22 @@
 
 #define TV_NAMES_MAX ((size_t)1 << 20)
 
-struct tv_names {
-	uint64_t *slots; /* owned; 0 is an empty slot */
-	size_t len, cap; /* cap: 0 or a power of two */
-	bool all;	 /* gave up */
-	bool unbounded;	 /* gives up only without memory */
+/* What several sets hold together. Each number is atomic. */
+struct tv_names_total {
+	uint64_t sets, names, bytes;
 };
 
-/* Reads the folder `name` in dirfd ("" is dirfd itself). -ENOMEM or what listing it gave. */
-int tv_names_load(int dirfd, const char *name, struct tv_names **out);
+struct tv_names {
+	struct tv_names_total *total; /* that this one is counted in; or NULL */
+	uint64_t *slots;	      /* owned; 0 is an empty slot */
+	size_t len, cap;	      /* cap: 0 or a power of two */
+	bool all;		      /* gave up */
+	bool unbounded;		      /* gives up only without memory */
+};
+
+/* Reads the folder `name` in dirfd ("" is dirfd itself). The set is counted in total (nullable) until
+ * it is freed. -ENOMEM or what listing it gave. */
+int tv_names_load(int dirfd, const char *name, struct tv_names_total *total, struct tv_names **out);
 void tv_names_free(struct tv_names *s); /* NULL is fine */
 
 /* Without memory for it the set gives up, which is always right. */

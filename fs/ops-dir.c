@@ -13,14 +13,14 @@ struct tv_caller tv_caller_of(fuse_req_t req)
 struct tv_session *tv_op_begin(fuse_req_t req, enum tv_op op)
 {
 	struct tv_session *s = tv_session_of(req);
-	tv_stats_count(&s->stats, op);
+	tv_stats_begin(&s->stats, op);
 	return s;
 }
 
 void tv_reply_code(fuse_req_t req, int code)
 {
 	if (code < 0)
-		tv_session_of(req)->stats.errors++;
+		tv_stats_failed(&tv_session_of(req)->stats);
 	fuse_reply_err(req, -code);
 }
 

@@ -105,6 +105,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t at,
 	if (buf)
 		n = f ? tv_file_read(s->view, f, buf, size, at)
 		      : tv_readers_read(&s->readers, s->view, tv_inode_of(s, ino), buf, size, at);
+	tv_stats_bytes(&s->stats, TV_FIGURE_READ_BYTES, n < 0 ? 0 : (size_t)n);
 	if (n < 0)
 		tv_reply_code(req, (int)n);
 	else
@@ -120,6 +121,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	struct tv_file *f = tv_file_of(fi);
 	(void)ino;
 	ssize_t n = f ? tv_file_write(s->view, f, buf, size, at, &who) : -EROFS;
+	tv_stats_bytes(&s->stats, TV_FIGURE_WRITTEN_BYTES, n < 0 ? 0 : (size_t)n);
 	if (n < 0)
 		tv_reply_code(req, (int)n);
 	else
@@ -175,6 +177,7 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	ssize_t n = in && out ? tv_file_copy(s->view, in, off_in, out, off_out, len,
 					     (unsigned)flags, &who)
 			      : -EBADF;
+	tv_stats_bytes(&s->stats, TV_FIGURE_RANGE_BYTES, n < 0 ? 0 : (size_t)n);
 	if (n < 0)
 		tv_reply_code(req, (int)n);
 	else

@@ -403,7 +403,7 @@ static int run(struct tv_session *s, struct tv_err *err)
 		r = start_stopper(&stop, s, err);
 	if (r < 0)
 		return r;
-	r = tv_stats_start(&s->stats, s->view, s->mount->stats_fd);
+	r = tv_stats_start(&s->stats, s->view, s->mount->store, s->mount->stats_fd);
 	if (r == 0) {
 		if (s->mount->ready)
 			s->mount->ready(s->mount->ready_arg);
@@ -428,7 +428,9 @@ int tv_mount_serve(const struct tv_mount *m, struct tv_err *err)
 	if (r < 0)
 		return r;
 	tv_readers_init(&s->readers);
-	r = make_session(s, err);
+	r = tv_stats_init(&s->stats);
+	bool counting = r == 0;
+	r = r < 0 ? tv_err_sys(err, r, "cannot count") : make_session(s, err);
 	if (r == 0)
 		r = attach(s, err);
 	if (r == 0) {
@@ -439,6 +441,8 @@ int tv_mount_serve(const struct tv_mount *m, struct tv_err *err)
 	tv_view_free(s->view); /* gives backing ids back, so the connection is closed after it */
 	if (s->fuse)
 		fuse_session_destroy(s->fuse);
+	if (counting)
+		tv_stats_fini(&s->stats);
 	return r;
 }
 

@@ -49,7 +49,9 @@ struct tv_view {
 		struct tv_open *newest, *oldest;
 		size_t count;
 	} idle;
+	uint64_t open_files, open_folders, backing_ids; /* how many */
 
+	struct tv_names_total names_total;
 	_Atomic uint64_t copy_ups, copied_bytes, passed_opens, plain_opens, fallbacks;
 };
 

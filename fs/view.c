@@ -255,7 +255,7 @@ int tv_upper_maybe(struct tv_view *v, struct tv_inode *dir, const char *name, si
 		tv_autodirfd struct tv_dirfd fd = TV_DIRFD_INIT;
 		int r = tv_inode_dir(v, dir, &fd);
 		if (r == 0)
-			r = tv_names_load(fd.fd, "", &names);
+			r = tv_names_load(fd.fd, "", &v->names_total, &names);
 		if (r < 0)
 			return r;
 		/* Another look-up may have been faster; nothing was changed in between, since we hold
@@ -556,7 +556,8 @@ bool tv_view_read_only(const struct tv_view *v)
 void tv_view_figures(struct tv_view *v, struct tv_view_figures *out)
 {
 	pthread_mutex_lock(&v->opens);
-	size_t idle = v->idle.count;
+	uint64_t idle = v->idle.count;
+	uint64_t files = v->open_files, folders = v->open_folders, ids = v->backing_ids;
 	pthread_mutex_unlock(&v->opens);
 	*out = (struct tv_view_figures){
 		.copy_ups = v->copy_ups,
@@ -566,5 +567,12 @@ void tv_view_figures(struct tv_view *v, struct tv_view_figures *out)
 		.fallbacks = v->fallbacks,
 		.inodes = tv_inodes_count(&v->inodes),
 		.idle_backings = idle,
+		.inode_bytes = tv_inodes_bytes(&v->inodes),
+		.name_sets = __atomic_load_n(&v->names_total.sets, __ATOMIC_RELAXED),
+		.names = __atomic_load_n(&v->names_total.names, __ATOMIC_RELAXED),
+		.name_bytes = __atomic_load_n(&v->names_total.bytes, __ATOMIC_RELAXED),
+		.open_files = files,
+		.open_folders = folders,
+		.backing_ids = ids,
 	};
 }

@@ -79,7 +79,10 @@ struct tv_found {
 
 struct tv_view_figures {
 	uint64_t copy_ups, copied_bytes, passed_opens, plain_opens, fallbacks;
-	uint64_t inodes, idle_backings;
+	uint64_t inodes, inode_bytes;	       /* in memory */
+	uint64_t name_sets, names, name_bytes; /* of what the overlay holds (names.h) */
+	uint64_t open_files, open_folders;
+	uint64_t backing_ids, idle_backings; /* registered now; of these, without a handle */
 };
 
 struct tv_view;

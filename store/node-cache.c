@@ -19,7 +19,8 @@ struct shard {
 	pthread_mutex_t lock; /* over all below; no other lock is taken while it is held */
 	struct slot *buckets[BUCKETS];
 	struct slot *newest, *oldest;
-	size_t bytes;
+	size_t bytes, entries;
+	uint64_t hits, misses;
 };
 
 struct tv_node_cache {
@@ -111,6 +112,7 @@ struct tv_node *tv_node_cache_get(struct tv_node_cache *c, const struct tv_addr 
 		list_add(sh, s);
 		node = tv_node_ref(s->node);
 	}
+	*(s ? &sh->hits : &sh->misses) += 1;
 	pthread_mutex_unlock(&sh->lock);
 	return node;
 }
@@ -124,6 +126,7 @@ static void drop_oldest(struct shard *sh)
 	*at = s->chain;
 	list_remove(sh, s);
 	sh->bytes -= s->cost;
+	sh->entries--;
 	free_slot(s);
 }
 
@@ -153,19 +156,24 @@ void tv_node_cache_put(struct tv_node_cache *c, struct tv_node *node)
 		*bucket = s;
 		list_add(sh, s);
 		sh->bytes += s->cost;
+		sh->entries++;
 		while (sh->bytes > max && sh->oldest)
 			drop_oldest(sh);
 	}
 	pthread_mutex_unlock(&sh->lock);
 }
 
-size_t tv_node_cache_bytes(struct tv_node_cache *c)
+void tv_node_cache_figures(struct tv_node_cache *c, struct tv_node_cache_figures *out)
 {
-	size_t sum = 0;
+	struct tv_node_cache_figures sum = { 0 };
 	for (int i = 0; i < SHARDS; i++) {
-		pthread_mutex_lock(&c->shards[i].lock);
-		sum += c->shards[i].bytes;
-		pthread_mutex_unlock(&c->shards[i].lock);
+		struct shard *sh = &c->shards[i];
+		pthread_mutex_lock(&sh->lock);
+		sum.entries += sh->entries;
+		sum.bytes += sh->bytes;
+		sum.hits += sh->hits;
+		sum.misses += sh->misses;
+		pthread_mutex_unlock(&sh->lock);
 	}
-	return sum;
+	*out = sum;
 }

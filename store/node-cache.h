@@ -22,7 +22,10 @@ void tv_node_cache_put(struct tv_node_cache *c, struct tv_node *node);
 /* A new bound, in bytes, to which it shrinks with what is put next. */
 void tv_node_cache_limit(struct tv_node_cache *c, size_t max_bytes);
 
-/* Bytes held now, for stats and tests. */
-size_t tv_node_cache_bytes(struct tv_node_cache *c);
+/* What it holds now, and how often it had what was asked for. */
+struct tv_node_cache_figures {
+	uint64_t entries, bytes, hits, misses;
+};
+void tv_node_cache_figures(struct tv_node_cache *c, struct tv_node_cache_figures *out);
 
 #endif

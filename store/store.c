@@ -380,6 +380,11 @@ void tv_store_limit_cache(struct tv_store *s, size_t bytes)
 	tv_node_cache_limit(s->cache, bytes);
 }
 
+void tv_store_cache_figures(struct tv_store *s, struct tv_node_cache_figures *out)
+{
+	tv_node_cache_figures(s->cache, out);
+}
+
 int tv_store_give(const struct tv_store *s, int fd)
 {
 	if (geteuid() != 0 || s->owner == 0)

@@ -47,6 +47,10 @@ const struct tv_node_source *tv_store_nodes(struct tv_store *s);
 /* How many bytes of nodes are kept at most; 64 MiB if nobody says. */
 void tv_store_limit_cache(struct tv_store *s, size_t bytes);
 
+/* What that cache holds. */
+struct tv_node_cache_figures;
+void tv_store_cache_figures(struct tv_store *s, struct tv_node_cache_figures *out);
+
 /* Writes the nodes of a batch that `root` reaches, inside a write transaction. */
 int tv_store_put_nodes(struct tv_store *s, struct tv_kv_txn *t, const struct tv_node_batch *batch,
 		       const struct tv_addr *root, struct tv_err *err);

@@ -42,10 +42,12 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct table *f = *state;
+	/* What was added up for the dead was taken off again, whatever way their names went. */
+	bool right = f->t.count != 1 || f->t.bytes == sizeof(struct tv_inode);
 	tv_inodes_fini(&f->t);
 	tv_inodes_fini(&f->t); /* a second time is fine */
 	free(f);
-	return 0;
+	return right ? 0 : -1;
 }
 
 #define inode_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -80,6 +82,25 @@ static void test_found_by_name(void **state)
 	assert_int_equal(gone, 1);
 	assert_null(find(f, f->root, "a"));
 	tv_inode_put(&f->t, NULL);
+}
+
+static void test_memory(void **state)
+{
+	struct table *f = *state;
+	size_t one = sizeof(struct tv_inode), alone = tv_inodes_bytes(&f->t);
+	struct tv_inode *a = add(f, f->root, "a", TV_FILE);
+	assert_int_equal(tv_inodes_bytes(&f->t), alone + one); /* there is room for a short name */
+	struct tv_inode *b = add(f, f->root, "a longer name", TV_FILE);
+	size_t long_one = tv_inodes_bytes(&f->t) - alone - one;
+	assert_true(long_one > one && long_one < one + 14);
+	assert_int_equal(tv_inode_link(&f->t, b, f->root, "c", 1), 0);
+	assert_int_equal(tv_inodes_bytes(&f->t),
+			 alone + one + long_one + sizeof(struct tv_link) + 2);
+	tv_inode_put(&f->t, a);
+	tv_inode_unlink(&f->t, b, f->root, "a longer name", 13);
+	assert_int_equal(tv_inodes_bytes(&f->t), alone + long_one + 2); /* "c" */
+	tv_inode_put(&f->t, b);
+	assert_int_equal(tv_inodes_bytes(&f->t), alone);
 }
 
 static void test_children_hold_their_parents(void **state)
@@ -297,6 +318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		inode_test(test_found_by_name),
+		inode_test(test_memory),
 		inode_test(test_children_hold_their_parents),
 		inode_test(test_the_dead_are_not_found),
 		inode_test(test_look_ups),

@@ -301,7 +301,10 @@ static void cache_is_bounded(void **state)
 		again = tv_node_cache_get(c, tv_node_addr(first));
 		assert_ptr_equal(again, first);
 		tv_node_unref(again);
-		assert_true(tv_node_cache_bytes(c) <= MAX);
+		struct tv_node_cache_figures f;
+		tv_node_cache_figures(c, &f);
+		assert_true(f.bytes && f.bytes <= MAX && f.entries && f.entries < 1000);
+		assert_true(f.hits == 2 * (uint64_t)(i + 1) && f.misses == 0);
 	}
 	/* a smaller bound holds from the next one on, in the part where it is kept */
 	tv_node_cache_limit(c, MAX / 4);
@@ -312,7 +315,14 @@ static void cache_is_bounded(void **state)
 		tv_node_cache_put(c, node);
 		tv_node_unref(node);
 	}
-	assert_true(tv_node_cache_bytes(c) <= MAX / 4);
+	struct tv_node_cache_figures f;
+	tv_node_cache_figures(c, &f);
+	assert_true(f.bytes && f.bytes <= MAX / 4);
+	tv_node_cache_free(c);
+	ok(tv_node_cache_new(MAX, &c, &err));
+	assert_null(tv_node_cache_get(c, tv_node_addr(first)));
+	tv_node_cache_figures(c, &f);
+	assert_true(f.misses == 1 && f.hits + f.entries + f.bytes == 0);
 	tv_node_unref(first);
 	tv_node_cache_free(c);
 }

@@ -324,11 +324,12 @@ static void test_set_of_names(void **state)
 {
 	(void)state;
 	struct tv_names *s = NULL;
+	struct tv_names_total total = { 0 };
 	char name[16];
 	put("own", "");
 	put(".wh.hidden", "");
 	put(TV_OVERLAY_OPAQUE, "");
-	assert_int_equal(tv_names_load(root, "", &s), 0);
+	assert_int_equal(tv_names_load(root, "", &total, &s), 0);
 	assert_true(tv_names_maybe(s, "own", 3) && tv_names_maybe(s, "hidden", 6));
 	assert_false(tv_names_maybe(s, "other", 5));
 	assert_false(tv_names_maybe(s, "ow", 2));
@@ -340,16 +341,21 @@ static void test_set_of_names(void **state)
 	tv_names_add(s, "n5", 2);
 	assert_int_equal(s->len, 10002); /* once each */
 	assert_false(s->all);
+	assert_true(total.sets == 1 && total.names == 10002);
+	assert_int_equal(total.bytes, sizeof(*s) + s->cap * sizeof(s->slots[0]));
 	tv_names_free(s);
+	assert_true(total.sets + total.names + total.bytes == 0);
 	tv_names_free(NULL);
 	tv_names_add(NULL, "x", 1);
-	assert_int_equal(tv_names_load(root, "nowhere", &s), -ENOENT);
+	assert_int_equal(tv_names_load(root, "nowhere", &total, &s), -ENOENT);
 
-	struct tv_names full = { .len = TV_NAMES_MAX, .cap = 16 };
+	total = (struct tv_names_total){ 1, TV_NAMES_MAX, sizeof(*s) + 16 * sizeof(uint64_t) };
+	struct tv_names full = { .total = &total, .len = TV_NAMES_MAX, .cap = 16 };
 	full.slots = calloc(16, sizeof(uint64_t));
 	tv_names_add(&full, "x", 1);
 	assert_true(full.all && tv_names_maybe(&full, "whatever", 8)); /* gave up: always right */
 	tv_names_add(&full, "y", 1);
+	assert_true(total.sets == 1 && total.names == 0 && total.bytes == sizeof(*s));
 	free(full.slots);
 }
 

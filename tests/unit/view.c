@@ -337,6 +337,8 @@ static void test_passthrough(void **state)
 	set = (struct tv_setattr){ .which = TV_SET_SIZE, .size = 1 };
 	assert_int_equal(tv_view_setattr(f->view, old, a, &set, &me, &found), -ESTALE);
 	let_go(f, old);
+	tv_view_figures(f->view, &figures);
+	assert_true(figures.open_files == 4 && figures.backing_ids == 2);
 	tv_file_close(f->view, a);
 	tv_file_close(f->view, b);
 	tv_file_close(f->view, w);
@@ -346,6 +348,7 @@ static void test_passthrough(void **state)
 	tv_view_figures(f->view, &figures);
 	assert_int_equal(figures.copy_ups, 1);
 	assert_int_equal(figures.passed_opens, 4);
+	assert_true(figures.open_files == 0 && figures.backing_ids == figures.idle_backings);
 }
 
 /* The id of a blob is kept for the next open, until the file is changed. */
@@ -693,6 +696,9 @@ static void test_pages_of_listings(void **state)
 	assert_true(p.found);
 	tv_view_figures(f->view, &after);
 	assert_int_equal(after.inodes, before.inodes + 1);
+	assert_int_equal(after.open_folders, before.open_folders);
+	assert_true(after.name_sets >= 1 && after.names >= 3); /* x, own and y of d */
+	assert_true(after.name_bytes > 0 && after.inode_bytes > before.inode_bytes);
 	struct tv_inode *own = at(f, !strcmp(p.names[2], "own") ? "d/own" : "d/y");
 	tv_view_forget(f->view, own, 2);
 	tv_view_figures(f->view, &after);

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/figures.h"
 #include "store/base/cleanup.h"
 #include "store/base/json.h"
 #include "store/runrec.h"
@@ -118,6 +119,7 @@ static void ask_daemon(struct tv_supervisor *s)
 	if (s->daemon_gone)
 		return;
 	int r = tv_registry_figures(s->store, s->plan->session, &s->figures_doc, &err);
+	tv_figures_shorten(s->figures_doc);
 	if (r < 0 && r != -ETIMEDOUT)
 		tv_supervisor_lost_daemon(s, err.text);
 }
