@@ -68,6 +68,11 @@ static const struct tv_option revert_options[] = {
 	{ NULL, 0, NULL, NULL, false },
 };
 
+static const struct tv_option stats_options[] = {
+	{ "prometheus", 0, NULL, "the sums of all, in Prometheus' text format", false },
+	{ NULL, 0, NULL, NULL, false },
+};
+
 static const struct tv_option gc_options[] = {
 	{ "delete", 0, NULL, "remove; without it, only say what would go", false },
 	{ "grace", 0, "DURATION", "keep condemned blobs younger than this (default: 0)", false },
@@ -144,6 +149,9 @@ static const struct tv_command table[] = {
 	  tv_umount_options, 1, 1, false, false, GROUP_RUNS },
 	{ "ps", tv_cmd_ps, "tvfs ps", "runs and mounts that are live, or died", NULL, 0, 0, false,
 	  false, GROUP_RUNS },
+	{ "stats", tv_cmd_stats, "tvfs stats [--prometheus] [MOUNTPOINT | RUN_ID]",
+	  "what live runs and mounts have done, and how fast", stats_options, 0, 1, false, false,
+	  GROUP_RUNS },
 	{ "prune", tv_cmd_prune, "tvfs prune", "clean up after killed runs and mounts", NULL, 0, 0,
 	  false, false, GROUP_RUNS },
 	{ "serve", tv_cmd_serve, "tvfs serve LABEL", "what tvfs itself starts to serve a mount",

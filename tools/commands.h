@@ -20,6 +20,7 @@ int tv_cmd_revert(struct tv_cli *cli);
 int tv_cmd_run(struct tv_cli *cli);
 int tv_cmd_seal(struct tv_cli *cli);
 int tv_cmd_ps(struct tv_cli *cli);
+int tv_cmd_stats(struct tv_cli *cli);
 int tv_cmd_prune(struct tv_cli *cli);
 int tv_cmd_mount(struct tv_cli *cli);
 int tv_cmd_umount(struct tv_cli *cli);

@@ -17,7 +17,6 @@
 
 #define ENTRY_LIMIT 1000000
 #define ENTRY_NAME 64
-#define FIGURES_WAIT_MS 1000
 
 static void entry_name(const char *id, const char *suffix, char out[ENTRY_NAME])
 {
@@ -176,14 +175,13 @@ int tv_registry_log(struct tv_store *s, const char *id, struct tv_err *err)
 		      : fd;
 }
 
-static int read_figures(int sock, struct tv_buf *out, struct tv_err *err)
+static int read_figures(int sock, int64_t until, struct tv_buf *out, struct tv_err *err)
 {
-	int64_t until = tv_boottime_ns() + FIGURES_WAIT_MS * (int64_t)1000000;
 	for (;;) {
 		char chunk[4096];
 		int64_t left = (until - tv_boottime_ns()) / 1000000;
 		struct pollfd ready = { .fd = sock, .events = POLLIN };
-		int n = left <= 0 ? 0 : poll(&ready, 1, (int)left);
+		int n = poll(&ready, 1, left > 0 ? (int)left : 0);
 		if (n == 0)
 			return tv_err_set(err, -ETIMEDOUT, "the daemon does not answer");
 		ssize_t got = n < 0 ? -1 : read(sock, chunk, sizeof(chunk));
@@ -198,10 +196,9 @@ static int read_figures(int sock, struct tv_buf *out, struct tv_err *err)
 	}
 }
 
-int tv_registry_figures(struct tv_store *s, const char *id, cJSON **out, struct tv_err *err)
+int tv_registry_ask(struct tv_store *s, const char *id, struct tv_err *err)
 {
 	struct sockaddr_un address;
-	tv_autobuf struct tv_buf text = TV_BUF_INIT;
 	tv_autoclose int live = open_live(s, err);
 	if (live < 0)
 		return live;
@@ -215,6 +212,21 @@ int tv_registry_figures(struct tv_store *s, const char *id, cJSON **out, struct 
 		return tv_err_set(err, -ETIMEDOUT, "the daemon does not answer");
 	if (r < 0)
 		return tv_err_sys(err, r, "cannot reach the daemon");
-	r = read_figures(sock, &text, err);
+	return tv_steal_fd(&sock);
+}
+
+int tv_registry_answer(int sock, int64_t until, cJSON **out, struct tv_err *err)
+{
+	tv_autobuf struct tv_buf text = TV_BUF_INIT;
+	int r = read_figures(sock, until, &text, err);
+	if (r == 0 && text.len == 0)
+		return tv_err_set(err, -ECONNRESET, "the daemon has ended");
 	return r < 0 ? r : tv_json_parse((const char *)text.data, text.len, out, err);
+}
+
+int tv_registry_figures(struct tv_store *s, const char *id, cJSON **out, struct tv_err *err)
+{
+	int64_t until = tv_boottime_ns() + TV_REGISTRY_PATIENCE_NS;
+	tv_autoclose int sock = tv_registry_ask(s, id, err);
+	return sock < 0 ? sock : tv_registry_answer(sock, until, out, err);
 }

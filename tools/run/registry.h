@@ -35,8 +35,16 @@ int tv_registry_sweep(struct tv_store *s, struct tv_err *err);
 int tv_registry_listen(struct tv_store *s, const char *id, struct tv_err *err);
 int tv_registry_log(struct tv_store *s, const char *id, struct tv_err *err);
 
-/* Asks an entry's daemon for its figures; *out is the caller's. -ECONNREFUSED, -ENOENT, -ETIMEDOUT
- * after a second. */
+/* How long a daemon may take to answer. */
+#define TV_REGISTRY_PATIENCE_NS ((int64_t)1000000000)
+
+/* Asks an entry's daemon for its figures: a socket to take the answer from, the caller's. Several may
+ * be asked before the first answer is read. -ECONNREFUSED, -ENOENT: it has ended; -ETIMEDOUT. */
+int tv_registry_ask(struct tv_store *s, const char *id, struct tv_err *err);
+/* Takes the answer, at the latest at `until` (tv_boottime_ns): -ETIMEDOUT. -ECONNRESET: it ended
+ * meanwhile. *out is the caller's. */
+int tv_registry_answer(int sock, int64_t until, cJSON **out, struct tv_err *err);
+/* Both. */
 int tv_registry_figures(struct tv_store *s, const char *id, cJSON **out, struct tv_err *err);
 
 #endif
