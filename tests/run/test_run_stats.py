@@ -1,5 +1,6 @@
 """tvfs stats: of mounts and runs, as text, as JSON and for Prometheus; those that do not answer."""
 
+import grp
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import time
 import pytest
 
 import prometheus
-from run_support import wait_for
+from run_support import Project, wait_for
 
 
 @pytest.fixture
@@ -92,6 +93,21 @@ def test_a_mount_with_a_run(project, mounts):
     assert figures(project, "r7")["operations"]["create"] == 1
     for name in ("r7", mnt):
         assert project("stats", name).out.startswith(f"mount {mnt}\n  run          r7\n")
+
+
+def test_a_group_store(base, user, user_bin):
+    """Members of the group may ask each other's daemons."""
+    p = Project(base / "group")
+    (p.path / "mnt").mkdir(parents=True)
+    p.write("a.txt", "one\n")
+    p("init", "--group", grp.getgrgid(user.pw_gid).gr_name)
+    p.commit("-m", "first")
+    p.finish(p.start("sh", "-c", f"umask 077; exec {p.bin}/tvfs mount mnt"))
+    try:
+        member = Project(p.path, user_bin, user)
+        assert figures(member, p.path / "mnt")["version"] == 2
+    finally:
+        p("umount", p.path / "mnt")
 
 
 def test_prometheus(project, mounts):

@@ -34,7 +34,8 @@ static int open_live(struct tv_store *s, struct tv_err *err)
 static int write_entry(int live, const char *temp, const char *name, const char *text)
 {
 	tv_autoclose int fd = openat(live, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	int r = fd < 0 ? -errno : tv_io_write_all(fd, text, strlen(text));
+	/* Who may be in the folder may read it, whatever the umask. */
+	int r = fd < 0 || fchmod(fd, 0644) < 0 ? -errno : tv_io_write_all(fd, text, strlen(text));
 	if (r == 0 && renameat(live, temp, live, name) < 0)
 		r = -errno;
 	if (r < 0)
@@ -155,8 +156,9 @@ int tv_registry_listen(struct tv_store *s, const char *id, struct tv_err *err)
 		return live;
 	tv_autoclose int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socket_address(live, id, &address);
+	/* The same: connecting needs the right to write. */
 	if (sock < 0 || bind(sock, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(sock, 16) < 0)
+	    chmod(address.sun_path, 0666) < 0 || listen(sock, 16) < 0)
 		return tv_err_sys(err, -errno, "cannot make the socket '%s/live/%s.sock'",
 				  tv_store_folder(s), id);
 	return tv_steal_fd(&sock);
