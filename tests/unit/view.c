@@ -375,7 +375,9 @@ static void test_idle_backing(void **state)
 	assert_int_equal(do_open(f, "a.txt", O_RDWR, &b), 0);
 	assert_true(tv_file_backing(b) > 0 && tv_file_backing(b) != id);
 	assert_int_equal(f->live_ids, 1);
-	assert_int_equal(f->stale, 0);
+	struct tv_inode *same = at(f, "a.txt");
+	assert_ptr_equal(same, inode);
+	let_go(f, same);
 	assert_int_equal(tv_file_write(f->view, b, "ONE", 3, 0, &me), 3);
 	assert_int_equal(do_open(f, "a.txt", O_RDONLY, &a), 0);
 	assert_string_equal(text_of(f, a), "ONE");
