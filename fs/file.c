@@ -330,8 +330,7 @@ static int open_upper(struct tv_view *v, struct tv_inode *inode, int flags,
 		tv_file_close(v, f);
 		return r;
 	}
-	/* What the kernel writes by itself, as it does beside a writer that is root, is not seen later. */
-	if ((flags & O_TRUNC) || (f->backing_id && changes(flags)))
+	if (flags & O_TRUNC)
 		tv_drop_set_id(inode, f->fd, who);
 	*out = f;
 	return 0;

@@ -38,7 +38,9 @@ static int set_rest(const struct tv_inode *inode, const struct tv_setattr *set, 
 {
 	int how = *name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH;
 
-	if (set->which & (TV_SET_UID | TV_SET_GID)) {
+	/* Nothing at all: chown(-1, -1), or what the kernel sends before it writes a set-id file by itself.
+	 * Either takes the bits away. */
+	if (!set->which || (set->which & (TV_SET_UID | TV_SET_GID))) {
 		uid_t uid = set->which & TV_SET_UID ? set->uid : (uid_t)-1;
 		gid_t gid = set->which & TV_SET_GID ? set->gid : (gid_t)-1;
 		if (fchownat(dirfd, name, uid, gid, how) < 0)
@@ -74,7 +76,7 @@ static int change(struct tv_view *v, struct tv_inode *inode, struct tv_file *fil
 	int r = set->which & TV_SET_SIZE ? set_size(v, inode, file, set, who) : 0;
 	if (r == 0)
 		r = tv_copy_up(v, inode, TV_ALL_BYTES);
-	if (r < 0 || !(set->which & ~(unsigned)TV_SET_SIZE))
+	if (r < 0 || set->which == TV_SET_SIZE)
 		return r;
 	tv_ns_read(v);
 	r = tv_inode_at(v, inode, &dir, &name);
