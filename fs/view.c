@@ -133,12 +133,17 @@ int tv_inode_at(struct tv_view *v, const struct tv_inode *inode, struct tv_dirfd
 
 /* --- attributes ---------------------------------------------------------------------------- */
 
+#define BLOCK 4096
+
 static void frozen_stat(const struct tv_view *v, const struct tv_inode *inode, struct stat *st)
 {
 	static const mode_t types[] = {
 		[TV_FILE] = S_IFREG, [TV_DIR] = S_IFDIR, [TV_SYMLINK] = S_IFLNK
 	};
 	struct timespec mtime = tv_timespec_from_ns(inode->mtime_ns);
+	/* A folder's size is that of all below it; a symlink takes no block. */
+	off_t size = inode->kind == TV_DIR ? BLOCK : (off_t)inode->size;
+	off_t blocks = inode->kind == TV_SYMLINK ? 0 : size / BLOCK + (size % BLOCK != 0);
 
 	*st = (struct stat){
 		.st_ino = inode->ino,
@@ -146,9 +151,9 @@ static void frozen_stat(const struct tv_view *v, const struct tv_inode *inode, s
 		.st_nlink = tv_inode_nameless(inode) && !(inode->state & TV_INODE_DETACHED) ? 0 : 1,
 		.st_uid = v->uid,
 		.st_gid = v->gid,
-		.st_size = inode->kind == TV_DIR ? 4096 : (off_t)inode->size,
-		.st_blksize = 4096,
-		.st_blocks = (blkcnt_t)((inode->size + 511) / 512),
+		.st_size = size,
+		.st_blksize = BLOCK,
+		.st_blocks = blocks * (BLOCK / 512),
 		.st_atim = mtime,
 		.st_mtim = mtime,
 		.st_ctim = mtime,
@@ -162,7 +167,7 @@ void tv_inode_dress(const struct tv_inode *inode, struct stat *st)
 		/* "Not counted": programs that walk must not rely on it. */
 		st->st_nlink = inode->state & TV_INODE_REMOVED ? 0 : 1;
 		if (inode->state & TV_INODE_FROZEN)
-			st->st_size = 4096;
+			st->st_size = BLOCK;
 	}
 }
 
