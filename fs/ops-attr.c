@@ -104,9 +104,10 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct tv_session *s = tv_op_begin(req, TV_OP_LISTXATTR);
+	struct tv_caller who = tv_caller_of(req);
 	char *buf = size ? malloc(size) : NULL;
-	ssize_t n =
-		size && !buf ? -ENOMEM : tv_view_listxattr(s->view, tv_inode_of(s, ino), buf, size);
+	ssize_t n = size && !buf ? -ENOMEM
+				 : tv_view_listxattr(s->view, tv_inode_of(s, ino), &who, buf, size);
 	reply_xattr(req, n, buf, size);
 	free(buf);
 }

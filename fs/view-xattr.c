@@ -21,6 +21,21 @@ static bool is_refused(const char *name)
 	return !strncmp(name, "system.", strlen("system."));
 }
 
+static bool is_privileged(const char *name)
+{
+	return !strncmp(name, "trusted.", strlen("trusted."));
+}
+
+/* What is frozen has no attributes; what a disk says of a name then. */
+static int none_of(const char *name)
+{
+	static const char *const spaces[] = { "user.", "trusted.", "security." };
+	for (size_t i = 0; i < TV_ARRAY_LEN(spaces); i++)
+		if (!strncmp(name, spaces[i], strlen(spaces[i])))
+			return name[strlen(spaces[i])] ? -ENODATA : -EINVAL;
+	return -EOPNOTSUPP;
+}
+
 static ssize_t give(const char *text, void *value, size_t size)
 {
 	size_t n = strlen(text);
@@ -115,7 +130,7 @@ ssize_t tv_view_getxattr(struct tv_view *v, struct tv_inode *given, const char *
 	} else if (is_refused(name)) {
 		r = -EOPNOTSUPP;
 	} else if (!(inode->state & TV_INODE_UPPER)) {
-		r = -ENODATA;
+		r = none_of(name);
 	} else {
 		tv_autoclose int fd = attr_path(v, inode, path);
 		r = fd < 0 ? fd : getxattr(path, name, value, size);
@@ -127,13 +142,14 @@ ssize_t tv_view_getxattr(struct tv_view *v, struct tv_inode *given, const char *
 	return r;
 }
 
-/* Takes our own names out of a list. */
-static ssize_t without_ours(char *list, size_t n)
+/* Takes our own names out of a list, and those that only root is to see. */
+static ssize_t without_ours(char *list, size_t n, const struct tv_caller *who)
 {
 	size_t kept = 0;
 	for (size_t at = 0, len; at < n; at += len) {
 		len = strnlen(list + at, n - at) + 1;
-		if (is_ours(list + at) || is_refused(list + at))
+		if (is_ours(list + at) || is_refused(list + at) ||
+		    (who->uid != 0 && is_privileged(list + at)))
 			continue;
 		memmove(list + kept, list + at, len);
 		kept += len;
@@ -141,7 +157,8 @@ static ssize_t without_ours(char *list, size_t n)
 	return (ssize_t)kept;
 }
 
-static ssize_t list_upper(struct tv_view *v, struct tv_inode *inode, char *list, size_t size)
+static ssize_t list_upper(struct tv_view *v, struct tv_inode *inode, const struct tv_caller *who,
+			  char *list, size_t size)
 {
 	char path[TV_PROC_FD];
 	tv_autoclose int fd = attr_path(v, inode, path);
@@ -156,7 +173,7 @@ static ssize_t list_upper(struct tv_view *v, struct tv_inode *inode, char *list,
 	n = listxattr(path, all, (size_t)n);
 	if (n < 0)
 		return -errno;
-	n = without_ours(all, (size_t)n);
+	n = without_ours(all, (size_t)n, who);
 	if (size == 0)
 		return n;
 	if ((size_t)n > size)
@@ -165,14 +182,15 @@ static ssize_t list_upper(struct tv_view *v, struct tv_inode *inode, char *list,
 	return n;
 }
 
-ssize_t tv_view_listxattr(struct tv_view *v, struct tv_inode *given, char *list, size_t size)
+ssize_t tv_view_listxattr(struct tv_view *v, struct tv_inode *given, const struct tv_caller *who,
+			  char *list, size_t size)
 {
 	struct tv_inode *inode;
 
 	tv_ns_read(v);
 	if (tv_inode_live(v, given, &inode) < 0)
 		inode = tv_inode_ref(&v->inodes, given);
-	ssize_t r = inode->state & TV_INODE_UPPER ? list_upper(v, inode, list, size) : 0;
+	ssize_t r = inode->state & TV_INODE_UPPER ? list_upper(v, inode, who, list, size) : 0;
 	tv_ns_done(v);
 	tv_inode_put(&v->inodes, inode);
 	return r;
@@ -196,8 +214,8 @@ static int change_xattr(struct tv_view *v, struct tv_inode *given, const char *n
 		r = -EPERM;
 	else if (is_refused(name))
 		r = -EOPNOTSUPP;
-	else if (frozen && (!value || (flags & XATTR_REPLACE)))
-		r = -ENODATA; /* it has none, so nothing needs to be copied to find out */
+	else if (frozen && (!value || (flags & XATTR_REPLACE) || none_of(name) != -ENODATA))
+		r = none_of(name); /* nothing needs to be copied to find out */
 	if (r == 0)
 		r = tv_copy_up(v, inode, TV_ALL_BYTES);
 	if (r == 0) {

@@ -161,7 +161,8 @@ int tv_view_fsync_dir(struct tv_view *v, struct tv_inode *dir, bool data_only);
 /* As the system calls: size 0 asks for the length, which is returned. */
 ssize_t tv_view_getxattr(struct tv_view *v, struct tv_inode *inode, const char *name, void *value,
 			 size_t size);
-ssize_t tv_view_listxattr(struct tv_view *v, struct tv_inode *inode, char *list, size_t size);
+ssize_t tv_view_listxattr(struct tv_view *v, struct tv_inode *inode, const struct tv_caller *who,
+			  char *list, size_t size);
 int tv_view_setxattr(struct tv_view *v, struct tv_inode *inode, const char *name, const void *value,
 		     size_t size, int flags);
 int tv_view_removexattr(struct tv_view *v, struct tv_inode *inode, const char *name);

@@ -605,9 +605,9 @@ static void test_attributes(void **state)
 	assert_int_equal(tv_view_setxattr(f->view, a, "user.x", "yes", 3, 0), 0);
 	assert_int_equal(tv_view_getxattr(f->view, a, "user.x", value, 64), 3);
 	assert_memory_equal(value, "yes", 3);
-	assert_int_equal(tv_view_listxattr(f->view, a, NULL, 0), 7);
-	assert_int_equal(tv_view_listxattr(f->view, a, list, 3), -ERANGE);
-	assert_int_equal(tv_view_listxattr(f->view, a, list, sizeof(list)), 7);
+	assert_int_equal(tv_view_listxattr(f->view, a, &me, NULL, 0), 7);
+	assert_int_equal(tv_view_listxattr(f->view, a, &me, list, 3), -ERANGE);
+	assert_int_equal(tv_view_listxattr(f->view, a, &me, list, sizeof(list)), 7);
 	assert_string_equal(list, "user.x");
 	assert_int_equal(tv_view_getxattr(f->view, a, "user.tvfs.layer", value, 64), 7);
 	assert_int_equal(tv_view_getxattr(f->view, a, "user.tvfs.sha256", value, 64), -ENODATA);
