@@ -1,12 +1,14 @@
 #include "fs/inode.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 #define FIRST_BUCKETS 256
+#define TRIM_AFTER 4096
 
 uint64_t tv_ino_frozen(uint64_t parent_ino, const char *name, size_t n)
 {
@@ -212,7 +214,18 @@ static struct tv_inode *drop(struct tv_inodes *t, struct tv_inode *inode)
 		unlist_nameless(t, inode);
 	t->count--;
 	t->bytes -= inode_bytes(strlen(inode->first_name));
+	t->untrimmed++;
 	return inode;
+}
+
+/* malloc keeps what is freed. It is told to give it back when the kernel has forgotten much: as many
+ * inodes as are left, so that forgetting a million does it some eight times. */
+static bool worth_trimming(struct tv_inodes *t)
+{
+	if (t->untrimmed < TRIM_AFTER || t->untrimmed < t->count)
+		return false;
+	t->untrimmed = 0;
+	return true;
 }
 
 static void free_name(struct tv_link *l)
@@ -522,7 +535,10 @@ void tv_inode_forget(struct tv_inodes *t, struct tv_inode *inode, uint64_t n)
 	inode->nlookup -= n;
 	if (n && inode->nlookup == 0)
 		bury(t, drop(t, inode));
+	bool trim = worth_trimming(t);
 	pthread_mutex_unlock(&t->lock);
+	if (trim)
+		malloc_trim(0);
 }
 
 const char *tv_inode_path(const struct tv_inode *inode, char *buf, size_t size)
