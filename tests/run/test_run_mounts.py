@@ -187,6 +187,21 @@ def test_daemon_killed(any_project, mnt):
     p.assert_clean()
 
 
+def test_dead_mount_that_still_answers(any_project, mnt):
+    """The kernel has its attributes and listings cached: a look at them does not tell that nobody serves it."""
+    p = any_project
+    p("mount", mnt)
+    as_owner(p, f"ls -la '{mnt}' '{mnt}/sub'")
+    pid = daemon_of(p, mnt)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not alive(pid), what="the daemon's end")
+    as_owner(p, f"test -d '{mnt}'")
+    assert "dead mount" in p("mount", mnt, status=1).err
+    pruned = p.json("prune")
+    assert pruned["mounts"] == 1 and not fuse_mounts(mnt), pruned
+    p.assert_clean()
+
+
 def test_dead_mount_is_unmounted_by_hand(any_project, mnt):
     p = any_project
     p("mount", mnt)

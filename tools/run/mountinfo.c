@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -119,6 +120,13 @@ int tv_mountpoint_real(const char *path, char **out, struct tv_err *err)
 		return tv_err_sys(err, -errno, "cannot find '%s'", path);
 	*out = tv_path_join(parent, base);
 	return *out ? 0 : tv_err_nomem(err);
+}
+
+bool tv_mountpoint_dead(const char *path)
+{
+	struct statvfs figures;
+	/* Not by its attributes: the kernel has them cached, and would answer in place of the daemon. */
+	return statvfs(path, &figures) < 0 && errno == ENOTCONN;
 }
 
 static int by_fusermount(const char *path, bool lazy, struct tv_err *err)

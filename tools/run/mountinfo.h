@@ -26,6 +26,9 @@ bool tv_mountinfo_has(pid_t pid, dev_t device);
  * looked at. Owned by the caller. */
 int tv_mountpoint_real(const char *path, char **out, struct tv_err *err);
 
+/* True when the daemon of a mount there is gone. */
+bool tv_mountpoint_dead(const char *path);
+
 /* Unmounts, for others than root through fusermount3. -EBUSY: in use. */
 int tv_mountpoint_unmount(const char *path, bool lazy, struct tv_err *err);
 

@@ -58,7 +58,7 @@ static int check_mountpoint(struct way *w, struct tv_err *err)
 	int r = tv_mountpoint_real(w->m->mountpoint, &w->mountpoint, err);
 	if (r < 0)
 		return r;
-	if (stat(w->mountpoint, &st) < 0 && errno == ENOTCONN)
+	if (tv_mountpoint_dead(w->mountpoint))
 		return tv_err_set(
 			err, -ENOTCONN,
 			"a dead mount lies on '%s'; take it away with 'tvfs umount --lazy' or "

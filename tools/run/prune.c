@@ -86,9 +86,8 @@ static void end_mount(struct pruning *p, const cJSON *entry)
 	const char *path = tv_record_text(entry, "path");
 	struct tv_err err = TV_ERR_INIT;
 	struct tv_mounted there;
-	struct stat st;
 	if (tv_mountinfo_find(path, &there, NULL) != 1 || strcmp(there.type, TV_MOUNT_TYPE) != 0 ||
-	    stat(path, &st) == 0 || errno != ENOTCONN)
+	    !tv_mountpoint_dead(path))
 		return;
 	if (tv_mountpoint_unmount(path, true, &err) < 0)
 		note(p, err.text);
