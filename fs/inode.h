@@ -83,7 +83,7 @@ struct tv_inodes {
 	struct tv_link *nameless; /* of inodes without any name */
 	bool closing;		  /* tv_inodes_fini runs: puts do nothing */
 	size_t count;		  /* inodes in memory */
-	size_t bytes; /* that they and their names take, without the allocator's share */
+	size_t bytes;	  /* that they and their names take, without the allocator's share */
 	size_t untrimmed; /* freed since memory was last given back */
 	/* Called with the table's lock released when an inode goes, to free `open` or `names`. */
 	void (*gone)(void *arg, struct tv_inode *inode);
