@@ -305,6 +305,17 @@ static long do_rename(struct run *r, char **w)
 		    : renameat(from.fd, from.path, to.fd, to.path);
 }
 
+/* nopath: calls without any path */
+static long do_nopath(struct run *r, char **w)
+{
+	static const int calls[] = { SYS_openat, SYS_mkdirat, SYS_unlinkat, SYS_readlinkat };
+	(void)w;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		say(r, "%s",
+		    syscall(calls[i], AT_FDCWD, NULL, 0, 1) < 0 ? name_of_error(errno) : "ok");
+	return 0;
+}
+
 /* --- attributes ----------------------------------------------------------------------------- */
 
 /* chmod PATH MODE [FLAGS] */
@@ -456,6 +467,7 @@ const struct verb posix_calls[] = {
 	{ "link", OK, 2, do_link },
 	{ "linkproc", OK, 2, do_linkproc },
 	{ "rename", OK, 2, do_rename },
+	{ "nopath", TOLD, 0, do_nopath },
 	{ "chmod", OK, 2, do_chmod },
 	{ "chown", OK, 3, do_chown },
 	{ "chme", OK, 1, do_chme },

@@ -191,8 +191,6 @@ int *slot(struct run *r, const char *word)
 
 struct where where(struct run *r, const char *word)
 {
-	if (!strcmp(word, "NULL"))
-		return (struct where){ AT_FDCWD, NULL, false };
 	if (!strcmp(word, "EMPTY"))
 		return (struct where){ AT_FDCWD, "", false };
 	if (word[0] != '@')

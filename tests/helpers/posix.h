@@ -15,7 +15,7 @@
  *	f d/f	a path below the case's own folder, which holds only the files that its script names
  *	@A	an open descriptor, A to H; @bad is -1, @none one that is not open, @cwd AT_FDCWD
  *	@A:f	a path relative to a descriptor
- *	{x*9}	nine times "x"		EMPTY NULL	the empty path, no path
+ *	{x*9}	nine times "x"		EMPTY		the empty path or text
  *	A|B	flags by their names	07 12 4K 1T	numbers
  *
  * Which files there are is in posix-world.c, which verbs in the tables at the end of the other three.
