@@ -14,6 +14,7 @@ import sys
 
 import pytest
 
+from blob_check import assert_blobs_unchanged
 from mount_support import (BIN, HELPERS, SANITIZER, SOURCE, WAYS, Foundation, View, remove_base, temp_base)
 
 sys.path.append(str(SOURCE / "tests" / "run"))
@@ -27,7 +28,10 @@ def base():
         pytest.skip("machine cannot: no /dev/fuse")
     path = temp_base("tvfs-mount-")
     yield path
-    remove_base(path)
+    try:
+        assert_blobs_unchanged(path)
+    finally:
+        remove_base(path)
 
 
 def is_ext4(path):
@@ -61,8 +65,11 @@ def ext4(base):
     else:
         print("no ext4 can be had here: comparing with the filesystem of temp files")
     yield folder
-    if mounted:
-        subprocess.run(["umount", "-l", folder], check=True)
+    try:
+        assert_blobs_unchanged(folder)
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.fixture(scope="session")

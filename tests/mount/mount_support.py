@@ -216,7 +216,7 @@ class View:
         self.passthrough = way == "passthrough"
         self.path, self.overlay = home / "mnt", home / "overlay" if overlay else None
         self.socket, self.log = home / "stats.sock", home / "serve.log"
-        self.process = None
+        self.process, self.environment = None, {}
         for path in (home, self.path, *([self.overlay] if overlay else [])):
             path.mkdir(exist_ok=True)
             foundation.own(path)
@@ -238,7 +238,7 @@ class View:
             more = {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.words(), stdin=subprocess.DEVNULL, cwd="/",
-                                            stdout=subprocess.PIPE, stderr=log, **more)
+                                            env=os.environ | self.environment, stdout=subprocess.PIPE, stderr=log, **more)
         line = self.process.stdout.readline().split()
         assert line and line[0] == b"ready", self.log.read_text()
         self.holder = int(line[1])

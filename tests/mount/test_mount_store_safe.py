@@ -2,7 +2,8 @@
 
 The kernel opens a backing file anew with the flags of the user's open, and as the daemon: a writable
 descriptor passed through to a read-only blob of mode 0444 would overwrite it. `make_view` compares every
-blob with what it was after each test; the tests look at them in between, too.
+blob with what it was after each test; the tests look at them in between, too. At the end of all tests of
+mounts the bytes of every blob are compared with its name (blob_check.py).
 """
 
 import ctypes
@@ -10,12 +11,14 @@ import errno
 import fcntl
 import mmap
 import os
+import shutil
 import stat
 import threading
 
 import pytest
 
-from mount_support import LIBC, fails
+from blob_check import assert_blobs_unchanged, changed_blobs
+from mount_support import HELPERS, LIBC, SANITIZER, Foundation, View, fails
 
 WRITES = {
     "O_RDWR": os.O_RDWR,
@@ -167,3 +170,77 @@ def test_read_only_mount_passes_nothing_writable(make_view):
 def test_blobs_are_read_only_files(root_foundation):
     blobs = [p for p in (root_foundation.store / "blobs").rglob("*") if p.is_file()]
     assert blobs and all(p.stat().st_mode & 0o777 == 0o400 for p in blobs)
+
+
+def test_descriptors_that_only_read(lake, foundation, passthrough):
+    """Whatever else could put bytes into a file, by root too: the memory of a mapping, copies, handles."""
+    path = lake / "big.bin"
+    fd, source = os.open(path, os.O_RDONLY), os.open(lake / "a.txt", os.O_RDONLY)
+    fails(errno.EBADF, os.sendfile, fd, source, 0, 4)
+    fails(errno.EBADF, os.copy_file_range, source, fd, 4)
+    fails(errno.EBADF, os.posix_fallocate, fd, 0, 1 << 23)
+    reader, writer = os.pipe()
+    os.write(writer, b"overwritten")
+    fails(errno.EBADF, os.splice, reader, fd, 11)
+    m = mmap.mmap(fd, 4096, prot=mmap.PROT_READ)
+    at = next(int(line.split("-")[0], 16) for line in open("/proc/self/maps", encoding="utf-8")
+              if line.rstrip().endswith("big.bin"))
+    with open("/proc/self/mem", "r+b", buffering=0) as memory:
+        memory.seek(at)
+        fails(errno.EIO, memory.write, b"overwritten")
+    private = mmap.mmap(fd, 4096, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    private[:11] = b"overwritten"
+    private.close()
+    m.close()
+    assert os.pread(fd, 100, 0) == (foundation.lake / "big.bin").read_bytes()[:100]
+    handle = ctypes.create_string_buffer(b"\x80\0\0\0" + bytes(140))
+    mount_id = ctypes.c_int()
+    if LIBC.name_to_handle_at(-100, os.fsencode(path), handle, ctypes.byref(mount_id), 0) == 0:
+        again = LIBC.open_by_handle_at(fd, handle, os.O_RDWR)
+        if again >= 0:
+            scribble(again, os.O_RDWR)
+            os.close(again)
+    os.utime(fd)
+    os.fchmod(fd, 0o666)
+    os.setxattr(fd, "user.note", b"x")
+
+
+@pytest.fixture
+def victim(base, tools):
+    """A store that is to be damaged, and the blob of its a.txt."""
+    made = Foundation(base, f"victim-{os.urandom(3).hex()}", None, tools)
+    (blob,) = [p for p in (made.store / "blobs").rglob("*") if p.is_file() and p.read_bytes() == b"one\n"]
+    yield made, blob
+    shutil.rmtree(made.path)
+
+
+def test_a_changed_blob_is_found(victim, root_foundation):
+    """The check at the end: one byte, with the size and the time that it had."""
+    made, blob = victim
+    assert_blobs_unchanged(made.path)
+    before = blob.stat()
+    blob.chmod(0o600)
+    blob.write_bytes(b"onE\n")
+    os.utime(blob, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert list(changed_blobs(made.path.parent)) == [str(blob)]
+    with pytest.raises(AssertionError, match="blobs were changed"):
+        assert_blobs_unchanged(made.path)
+    assert made.digest() != made.blobs
+
+
+def test_a_wrong_daemon_is_found(victim, base, tools, passthrough_possible):
+    """One that has the kernel write into the store: both checks tell."""
+    if passthrough_possible:
+        pytest.skip(f"machine cannot: {passthrough_possible}")
+    if SANITIZER:
+        pytest.skip("machine cannot: preload a library beside a sanitizer")
+    made, blob = victim
+    view = View(made, "passthrough", base / f"{made.path.name}-view", tools)
+    view.environment = {"LD_PRELOAD": str(HELPERS / "preload-wrong-backing.so"), "TVFS_WRONG_BLOB": str(blob)}
+    view.start()
+    with open(view.path / "sub" / "b.txt", "r+b") as f:
+        f.write(b"TWO\n")
+    assert blob.read_bytes() == b"TWO\n", "the wrong daemon is not wrong"
+    with pytest.raises(AssertionError, match="blobs were changed"):
+        view.close()
+    assert list(changed_blobs(made.path)) == [str(blob)]
