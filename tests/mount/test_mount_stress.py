@@ -23,7 +23,7 @@ SIZES = """--hdd-bytes 4m --fallocate-bytes 4m --seek-size 4m --sync-file-bytes 
     --iomix-bytes 4m --revio-bytes 4m --mmap-bytes 4m --mmap-file --dentries 64 --dir-dirs 64 --chdir-dirs 100
     --open-max 500""".split()
 NAMES = 50_000
-THREADS = 8 + 3  # that serve requests; and main, the stopper, the figures
+THREADS = 8 + 3 + bool(SANITIZER)  # that serve requests; and main, the stopper, the figures
 
 
 @pytest.fixture(params=["passthrough", "plain", "namespace"])
@@ -52,8 +52,8 @@ def stress(folder, names, seconds):
     work.mkdir()
     words = ["stress-ng", "--verify", "--metrics", "--timeout", str(seconds), "--temp-path", str(work), *SIZES]
     for name in names:
-        words += [f"--{name}", "1"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd="/", timeout=seconds * 3 + 60)
+        words += [f"--{name}", "1" if seconds < 10 else "2"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=work, timeout=seconds * 3 + 60)
     told = done.stdout + done.stderr
     left = sorted(str(p) for p in work.rglob("*"))
     shutil.rmtree(work)
