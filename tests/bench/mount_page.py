@@ -1,0 +1,27 @@
+"""docs/bench-mount.md: the part between its marks is written anew by a whole run."""
+
+import shutil
+
+import mount_table
+from mount_bench import ROOT
+
+PAGE = ROOT / "docs/bench-mount.md"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def figures(doc):
+    machine = doc["machine"]
+    head = (f"{machine['system'].split('-')[0]}, {machine['cores']} cores, {machine['memory_gb']} GB of memory, "
+            f"ext4; {doc['version']}; {doc['seconds'] // 60} min.")
+    parts = [head, "", "## Goals", "", mount_table.markdown_goals(doc["goals"]), "", "## Figures"]
+    parts += [mount_table.markdown_work(work) for work in doc["works"]]
+    return "\n".join(parts)
+
+
+def renew(doc, plots):
+    text = PAGE.read_text()
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n\n{figures(doc)}\n\n{END}{after}")
+    for plot in sorted(plots.glob("bench-mount-*.*")):
+        shutil.copyfile(plot, PAGE.parent / plot.name)
