@@ -51,6 +51,8 @@ class Bench:
     def set_up(self):
         """Programs where every user can start them, and a user to start them as."""
         self.bin.mkdir()
+        os.environ.update(HOME=str(self.folder), RESTIC_PASSWORD="x", DVC_NO_ANALYTICS="1",
+                          BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK="yes")  # peers keep caches in HOME
         for path in BIN / "tvfs", HELPERS / "bench-fswork":
             shutil.copy2(path, self.bin / path.name)
         self.tvfs_program = self.bin / "tvfs"
