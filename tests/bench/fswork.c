@@ -313,7 +313,8 @@ static void write_big(const struct work *w)
 	uint64_t size = number(w, 2), at = 0, state = 7;
 	fill(w->buffer, &state);
 	uint64_t start = now();
-	int fd = check(open(w->argv[1], O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644), w->argv[1]);
+	int fd =
+		check(open(w->argv[1], O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644), w->argv[1]);
 	for (; at < size && (at == 0 || now() - start < w->limit); at += CHUNK)
 		if (write(fd, w->buffer, CHUNK) != CHUNK)
 			die("write");
@@ -361,7 +362,9 @@ static void change_names(const struct work *w)
 	static const struct {
 		const char *name;
 		void (*one)(int, uint64_t);
-	} steps[] = { { "create", create_one }, { "rename", rename_one }, { "remove", remove_one } };
+	} steps[] = { { "create", create_one },
+		      { "rename", rename_one },
+		      { "remove", remove_one } };
 	int dirfd = check(open(w->argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC), w->argv[1]);
 	uint64_t of = number(w, 2), count = of;
 	for (int step = 0; step < 3; step++) {
@@ -462,11 +465,11 @@ int main(int argc, char **argv)
 		void (*run)(const struct work *);
 		int words;
 	} commands[] = {
-		{ "make", make, 5 },	    { "read", read_tree, 4 },	   { "stat", stat_tree, 4 },
-		{ "seq", seq, 2 },	    { "random", random_reads, 3 }, { "mmap", mapped, 2 },
-		{ "list", visit_all, 3 },   { "walk", visit_all, 3 },	   { "write", write_big, 3 },
-		{ "copyup", copyup, 2 },    { "names", change_names, 3 },  { "mount", mount_time, 2 },   { "attach", attach, 4 },
-		{ "parallel", parallel, 3 }, { "warm", warm, 2 },
+		{ "make", make, 5 },	  { "read", read_tree, 4 },	 { "stat", stat_tree, 4 },
+		{ "seq", seq, 2 },	  { "random", random_reads, 3 }, { "mmap", mapped, 2 },
+		{ "list", visit_all, 3 }, { "walk", visit_all, 3 },	 { "write", write_big, 3 },
+		{ "copyup", copyup, 2 },  { "names", change_names, 3 },	 { "mount", mount_time, 2 },
+		{ "attach", attach, 4 },  { "parallel", parallel, 3 },	 { "warm", warm, 2 },
 	};
 	struct work w = { .limit = 3600 * SECOND, .passes = 1, .buffer = malloc(CHUNK) };
 	for (int c; (c = getopt(argc, argv, "+t:p:")) != -1;) {

@@ -61,11 +61,17 @@ class Bench:
             self.user = test_user()
         if self.user and stat.S_IMODE(os.stat("/dev/fuse").st_mode) & 0o006 != 0o006:
             os.chmod("/dev/fuse", 0o666)  # as udev does it
-        if self.user and subprocess.run([self.tvfs_program, "version"], capture_output=True, check=False,
-                                        cwd="/", **self.identity(self.user)).returncode:
-            self.user_trouble = f"an ordinary user cannot enter {ROOT.name}/build"
-        elif os.geteuid() != 0:
+        if os.geteuid() != 0:
             self.user = pwd.getpwuid(os.geteuid())
+        elif self.user and not self.can_start(self.user):
+            self.user, self.user_trouble = None, "an ordinary user cannot enter the folder with the trees"
+
+    def can_start(self, user):
+        try:
+            return subprocess.run([self.tvfs_program, "version"], capture_output=True, check=False, cwd="/",
+                                  **self.identity(user)).returncode == 0
+        except PermissionError:
+            return False
 
     def helper(self, name):
         return HELPERS / name
@@ -186,27 +192,23 @@ class Entry:
         samples = [s for number, s in self.samples if number] or [s for _, s in self.samples]
         names = list(dict.fromkeys(name for s in samples for name in s))
         return {"id": self.subject.name, "title": self.subject.title, "absent": self.absent,
-                "estimated": self.estimated,
+                "estimated": self.estimated, "seconds": round(self.spent, 1),
                 "figures": {name: [s[name] for s in samples if name in s] for name in names}}
 
 
 def turn(bench, work, entry, number):
     start, bench.estimated = time.monotonic(), False
     try:
-        sample = work.turn(entry.subject)
+        entry.samples.append((number, work.turn(entry.subject)))
     except (RuntimeError, OSError) as error:
         entry.absent, entry.samples = f"failed: {error}", []
-        return
-    if sample is None:
-        entry.absent = "too heavy for so many at once"
-        return
-    entry.samples.append((number, sample))
     entry.estimated |= bench.estimated
     entry.spent += time.monotonic() - start
 
 
 def measure(bench, work, subjects):
     """All subjects in turn, forth and back; the first round warms up and does not count."""
+    start = time.monotonic()
     entries = [Entry(s, s.absent() or s.cannot(work)) for s in subjects]
     for number in range(max(round(bench.rounds * work.rounds), 1) + 1):
         for entry in entries if number % 2 else reversed(entries):
@@ -214,4 +216,4 @@ def measure(bench, work, subjects):
             if not entry.absent and not slow:
                 turn(bench, work, entry, number)
     return {"id": work.name, "title": work.heading(), "baseline": "ext4",
-            "measures": [vars(m) for m in work.measures], "subjects": [e.doc() for e in entries]}
+            "seconds": round(time.monotonic() - start), "measures": [vars(m) for m in work.measures], "subjects": [e.doc() for e in entries]}

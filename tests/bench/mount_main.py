@@ -22,11 +22,11 @@ import mount_table  # noqa: E402
 from mount_bench import ROOT, Bench, measure  # noqa: E402
 from mount_peers import peers  # noqa: E402
 from mount_sandbox import in_sandbox  # noqa: E402
-from mount_subjects import own_subjects  # noqa: E402
+from mount_subjects import QUICK, own_subjects  # noqa: E402
 from mount_works import all_works  # noqa: E402
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SCALE = float(os.environ.get("BENCH_SCALE", "1"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5" if SCALE >= QUICK else "2"))
 OUT = pathlib.Path(os.environ.get("BENCH_OUT", ROOT / "build/bench"))
 
 

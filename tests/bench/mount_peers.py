@@ -130,7 +130,7 @@ class Erofs(Subject):
 class Backup(Subject):
     """A repository that a program of its own unpacks as it is read."""
 
-    heavy, runs_max = True, 8
+    heavy, slow_start, runs_max = True, True, 8
 
     def repository(self, tree):
         return tree.home / self.name
@@ -193,7 +193,7 @@ class Ostree(Subject):
 
 class Dvc(Subject):
     name, title = "dvc", "dvc checkout"
-    heavy, copies, runs_max = True, True, 1
+    heavy, copies, slow_start, runs_max = True, True, True, 1
     program_path = ROOT / "build/bench-venv/bin/dvc"
 
     def absent(self):

@@ -11,6 +11,7 @@ import time
 
 from mount_sandbox import missing, remove
 
+QUICK = 0.2  # a scale below this is a quick look
 CORE_BUDGET, PEER_BUDGET = 12, 5  # seconds a work, at full scale; after that a subject sits rounds out
 
 
@@ -31,6 +32,7 @@ class Subject:
     runs_max = 64     # how many at once the machine can bear
     budget = PEER_BUDGET
     program = None
+    slow_start = False  # takes a second or more to show anything
 
     def __init__(self, bench):
         self.bench = bench
@@ -43,7 +45,7 @@ class Subject:
         if self.root and os.geteuid() != 0:
             return "needs root"
         if self.user and not self.bench.user:
-            return "no ordinary user to act as"
+            return self.bench.user_trouble or "no ordinary user to act as"
         return missing(self.program) if self.program else None
 
     def cannot(self, work):
@@ -52,8 +54,10 @@ class Subject:
             return "plain ext4 files afterwards" if self.copies else "read-only"
         if work.contents and self.fixed:
             return "shows files of one size only"
-        if work.virtual and not self.virtual:
-            return "too many files to make for it"
+        if work.count > self.runs_max:
+            return "too heavy for so many at once"
+        if self.slow_start and self.bench.scale < QUICK and not work.quick:
+            return "left out of a quick look"
         return None
 
     virtual = False  # can show a tree that was never made as files
@@ -192,9 +196,6 @@ class TvfsOverlayOff(Tvfs):
 class TvfsUser(Tvfs):
     name, title, root, user = "tvfs-user", "tvfs, ordinary user, read-only", False, True
     program, passthrough = "fusermount3", "off"
-
-    def absent(self):
-        return super().absent() or self.bench.user_trouble
 
 
 class TvfsUserOverlay(TvfsUser):

@@ -72,7 +72,7 @@ def text_of(work):
     shaky = max((noise(base, m["name"]) for m in work["measures"] if m["ratio"]), default=0) if base else 0
     lines = ["", f"{work['id']}: {work['title']}",
              f"  {rounds_of(work)} rounds in turn; ratios to {base['title'] if base else '-'}, "
-             f"its noise ±{shaky:.0%}"]
+             f"its noise ±{shaky:.0%}; {work['seconds']} s"]
     for start in range(0, len(work["measures"]), 3):
         lines += band(work, work["measures"][start:start + 3])
     return "\n".join(lines)

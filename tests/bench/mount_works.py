@@ -25,8 +25,9 @@ class Work:
     cold = False      # the kernel's caches are dropped before
     writes = False    # needs a subject that takes writes
     contents = False  # needs the tree's true bytes
-    virtual = False   # the tree was never made as files
+    quick = False     # done in a quick look even by subjects that are slow to start
     rounds = 1.0      # share of the rounds asked for
+    count = 1         # mounts at once
 
     def __init__(self, bench):
         self.bench = bench
@@ -79,6 +80,7 @@ class ReadFiles(Work):
 
 
 class Small100k(ReadFiles):
+    quick = True
     name, tree, title = "small-100k", "small-100k", "open+read+close of {tree[files]:,} x 100 KB"
 
 
@@ -222,7 +224,6 @@ class Runs(Work):
     """So many mounts of the same tree, and a reader in each."""
 
     tree, rounds = "runs", 0.6
-    count = 1
     measures = [Measure("mount", "all mounted", ratio=False), Measure("first", "all read, first"),
                 Measure("warm", "all read, warm"), Measure("rate", "total, warm", "GB/s", ratio=False),
                 Measure("private", "private memory a mount", "MB", ratio=False),
@@ -235,8 +236,6 @@ class Runs(Work):
 
     def turn(self, subject):
         bench, tree = self.bench, self.bench.trees.get(self.tree)
-        if self.count > subject.runs_max:
-            return None
         bench.ready(subject, tree)
         bench.warm(subject.backing(tree))
         shown = []

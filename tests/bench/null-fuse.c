@@ -68,9 +68,9 @@ static void attributes(const struct null *n, fuse_ino_t ino, struct stat *st)
 
 static struct fuse_entry_param entry_of(const struct null *n, fuse_ino_t ino)
 {
-	struct fuse_entry_param e = {
-		.ino = ino, .attr_timeout = FOR_EVER, .entry_timeout = FOR_EVER
-	};
+	struct fuse_entry_param e = { .ino = ino,
+				      .attr_timeout = FOR_EVER,
+				      .entry_timeout = FOR_EVER };
 	if (ino)
 		attributes(n, ino, &e.attr);
 	return e;
