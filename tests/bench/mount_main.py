@@ -81,6 +81,7 @@ def run_all(folder, words, started):
         bench.frames.close()
     doc["goals"] = mount_goals.judge(doc)
     doc["seconds"] = round(time.monotonic() - started)
+    print(mount_table.overview_text(doc))
     print(mount_table.goals_text(doc["goals"]))
     OUT.mkdir(parents=True, exist_ok=True)
     out = OUT / "mount.json"

@@ -13,7 +13,9 @@ def figures(doc):
     machine = doc["machine"]
     head = (f"{machine['system'].split('-')[0]}, {machine['cores']} cores, {machine['memory_gb']} GB of memory, "
             f"ext4; {doc['version']}; {doc['seconds'] // 60} min.")
-    parts = [head, "", "## Goals", "", mount_table.markdown_goals(doc["goals"]), "", "## Figures"]
+    parts = [head, "", "Medians: the mount in ms, all else as a ratio to ext4's time.", "",
+             mount_table.markdown_overview(doc), "", "## Goals", "", mount_table.markdown_goals(doc["goals"]), "",
+             "## Figures"]
     parts += [mount_table.markdown_work(work) for work in doc["works"]]
     return "\n".join(parts)
 

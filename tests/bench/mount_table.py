@@ -78,6 +78,50 @@ def text_of(work):
     return "\n".join(lines)
 
 
+# --- the overview: one line a subject ----------------------------------------------------------------
+
+OVERVIEW = [
+    ("small-100k", "mount", "mount", "ms"), ("small-100k", "first", "100 KB", "first"),
+    ("small-100k", "warm", "100 KB", "warm"), ("small-4k", "first", "4 KB", "first"),
+    ("small-4k", "warm", "4 KB", "warm"), ("sequential", "first", "seq.", "first"),
+    ("sequential", "warm", "seq.", "warm"), ("random", "first", "random", "first"),
+    ("mmap", "first", "mmap", "first"), ("frames", "pandas", "pandas", "first"),
+    ("frames", "duckdb", "duckdb", "first"), ("frames", "pyarrow", "pyarrow", "first"),
+    ("runs-64", "warm", "64 runs", "warm"), ("flat", "first", "walk", "first"),
+    ("flat", "list-warm", "list", "warm"), ("look-up", "first", "look-up", "first"),
+    ("writes", "write", "write", ""), ("writes", "create", "create", ""), ("writes", "copyup", "copy-up", ""),
+]
+
+
+def overview(doc):
+    """(column titles, rows of cells): the mount in ms, all else as ratios to ext4."""
+    works = {w["id"]: w for w in doc["works"]}
+    columns = [c for c in OVERVIEW if c[0] in works]
+    rows = []
+    for title in dict.fromkeys(s["title"] for w in doc["works"] for s in w["subjects"]):
+        row = [title]
+        for work, name, *_ in columns:
+            subject = next(s for s in works[work]["subjects"] if s["title"] == title)
+            value = median(subject, name) if name == "mount" else ratio(works[work], subject, {"name": name, "ratio": True})
+            row.append("-" if value is None else figure(value))
+        rows.append(row)
+    return [c[2:] for c in columns], rows
+
+
+def overview_text(doc):
+    columns, rows = overview(doc)
+    lines = ["", "overview: the mount in ms; all else as a ratio of medians to ext4's time"]
+    for part in 0, 1:
+        lines.append((f"  {'':36}" + "".join(f"{c[part]:>9}" for c in columns)).rstrip())
+    return "\n".join(lines + [f"  {row[0]:36}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows])
+
+
+def markdown_overview(doc):
+    columns, rows = overview(doc)
+    lines = ["| | " + " | ".join(" ".join(c).strip() for c in columns) + " |", "|---" + "|--:" * len(columns) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
 def goals_text(goals):
     lines = ["", "goals"]
     for goal in goals:
