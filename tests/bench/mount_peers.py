@@ -5,7 +5,7 @@ import shutil
 
 from mount_bench import ROOT
 from mount_sandbox import missing, remove
-from mount_subjects import Subject
+from mount_subjects import CORE_BUDGET, Subject
 
 DEPS = ROOT / "build/deps"
 
@@ -14,6 +14,7 @@ class PassthroughHp(Subject):
     """libfuse's example of a passthrough server. It holds a descriptor an inode, and writes to its source."""
 
     name, title, writable = "passthrough-hp", "libfuse passthrough_hp", True
+    compared, budget = True, CORE_BUDGET
     program_path = DEPS / "libfuse/bin/passthrough_hp"
 
     def absent(self):
@@ -42,6 +43,7 @@ class Layered(Subject):
     """Lower folder, and a fresh upper one each time."""
 
     writable = True
+    compared, budget = True, CORE_BUDGET
 
     def layers(self, tree, number):
         home = tree.home / f"{self.name}.{number}"

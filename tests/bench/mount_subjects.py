@@ -12,7 +12,7 @@ import time
 from mount_sandbox import missing, remove
 
 QUICK = 0.2  # a scale below this is a quick look
-CORE_BUDGET, PEER_BUDGET = 12, 5  # seconds a work, at full scale; after that a subject sits rounds out
+CORE_BUDGET, PEER_BUDGET = 8, 3  # seconds a work, at full scale; after that a subject sits rounds out
 
 
 def mounted(place):
@@ -30,6 +30,7 @@ class Subject:
     fixed = False     # shows files of one size
     copies = False    # makes files, and so serves nothing afterwards
     runs_max = 64     # how many at once the machine can bear
+    compared = False  # goals compare with it
     budget = PEER_BUDGET
     program = None
     slow_start = False  # takes a second or more to show anything
@@ -131,7 +132,7 @@ class Subject:
 
 class Ext4(Subject):
     name, title, root, writable = "ext4", "plain ext4 folder", False, True
-    budget = CORE_BUDGET
+    compared, budget = True, CORE_BUDGET
 
     def place(self, number=0):
         return self.bench.folder / "at" / self.name
@@ -146,7 +147,7 @@ class Ext4(Subject):
 class Tvfs(Subject):
     """`tvfs mount`; a new run for each mount where it takes writes."""
 
-    budget = CORE_BUDGET
+    compared, budget = True, CORE_BUDGET
     virtual = True
     passthrough = "require"
     overlay = False
@@ -205,7 +206,7 @@ class TvfsUserOverlay(TvfsUser):
 
 class Null(Subject):
     name, title, fixed = "null", "null server, no-open", True
-    budget = CORE_BUDGET
+    compared, budget = True, CORE_BUDGET
     virtual = True
 
     def program_words(self, tree):

@@ -61,8 +61,10 @@ class Work:
         raise NotImplementedError
 
     def share(self, tree):
-        """How much of the work a subject with a part of the tree has left out."""
-        return self.bench.trees.known[self.tree].get("files", 1) / tree.files
+        """How many times the tree that a subject got a part of is larger than the part."""
+        share = self.bench.trees.known[self.tree]["files"] / tree.files
+        self.bench.estimated |= share != 1
+        return share
 
     def fswork(self, subject, *words, passes=1):
         """NAME -> the passes' figures in ms."""
@@ -216,7 +218,8 @@ class FramesRead(Work):
             if sample:
                 subject.hide(tree)
                 subject.show(tree)
-            sample[tool] = self.bench.frames.ask("read", tool, subject.view(tree), *ids) * 1e3
+            seconds = self.bench.frames.ask("read", tool, subject.view(tree), *ids)
+            sample[tool] = seconds * self.share(tree) * 1e3
         return sample
 
 
