@@ -18,7 +18,8 @@ from mount_trees import Trees
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("TVFS_BIN", ROOT / "build/bin"))
 HELPERS = ROOT / "build/dev/tests"
-PASS_LIMIT = 2  # seconds a pass; what is not done by then is estimated
+QUICK = 0.2  # a scale below this is a quick look
+PASS_LIMIT, COMPARED_LIMIT = 2, 10  # seconds a pass; what is not done by then is estimated
 
 sys.path.append(str(ROOT / "tests" / "run"))
 from run_support import test_user  # noqa: E402
@@ -100,9 +101,8 @@ class Bench:
     def tvfs(self, *words, cwd):
         return self.run(self.tvfs_program, *words, user=self.user, cwd=cwd)
 
-    def fswork(self, *words, user=None, cwd=None, passes=1, limited=False):
+    def fswork(self, *words, user=None, cwd=None, passes=1, limit=3600):
         """NAME -> a Pass for each that it told of."""
-        limit = max(PASS_LIMIT * self.scale, 0.5) if limited else 3600
         text = self.run(self.bin / "bench-fswork", "-t", limit, "-p", passes, *words, user=user, cwd=cwd)
         out = collections.defaultdict(list)
         for line in text.splitlines():
@@ -124,7 +124,7 @@ class Bench:
     @staticmethod
     def drop_caches(which):
         os.sync()
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and which:
             pathlib.Path("/proc/sys/vm/drop_caches").write_text(str(which))
 
     @staticmethod
@@ -176,7 +176,8 @@ class Bench:
                 tree.prepared[subject.name] = None
             except (RuntimeError, OSError) as error:
                 tree.prepared[subject.name] = str(error)
-            os.sync()
+            # Pages that were written lie in the cache in other pieces than pages that were read.
+            self.drop_caches(1 if self.scale >= QUICK else 0)
             self.preparing += time.monotonic() - start
         if tree.prepared[subject.name]:
             raise RuntimeError(tree.prepared[subject.name])
@@ -230,4 +231,5 @@ def measure(bench, work, subjects, seconds):
             if not sits_out(bench, entry):
                 turn(bench, work, entry, number)
     return {"id": work.name, "title": work.heading(), "baseline": "ext4",
-            "seconds": round(time.monotonic() - start), "measures": [vars(m) for m in work.measures], "subjects": [e.doc() for e in entries]}
+            "seconds": round(time.monotonic() - start), "measures": [vars(m) for m in work.measures],
+            "subjects": [e.doc() for e in entries]}

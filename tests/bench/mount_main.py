@@ -19,10 +19,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import mount_goals  # noqa: E402
 import mount_page  # noqa: E402
 import mount_table  # noqa: E402
-from mount_bench import ROOT, Bench, measure  # noqa: E402
+from mount_bench import QUICK, ROOT, Bench, measure  # noqa: E402
 from mount_peers import peers  # noqa: E402
 from mount_sandbox import in_sandbox  # noqa: E402
-from mount_subjects import QUICK, own_subjects  # noqa: E402
+from mount_subjects import own_subjects  # noqa: E402
 from mount_works import all_works  # noqa: E402
 
 SCALE = float(os.environ.get("BENCH_SCALE", "1"))

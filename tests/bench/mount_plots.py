@@ -124,7 +124,8 @@ def runs(works):
     if not counts:
         return None
     figure, grid = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
-    for axes, measure, title in ((grid[0], "rate", "total, warm, GB/s"), (grid[1], "private", "private memory a mount before it is used, MB")):
+    for axes, measure, title in ((grid[0], "rate", "total, warm, GB/s"),
+                                 (grid[1], "private", "private memory a mount before it is used, MB")):
         series = {key: middle(works, key, measure) for key, _ in counts}
         lines(axes, works, series, counts, "linear" if measure == "rate" else "log")
         axes.set(xlabel="runs at once", title=title)

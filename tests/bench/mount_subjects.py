@@ -9,9 +9,9 @@ import pathlib
 import subprocess
 import time
 
+from mount_bench import QUICK
 from mount_sandbox import missing, remove
 
-QUICK = 0.2  # a scale below this is a quick look
 CORE_BUDGET, PEER_BUDGET = 8, 3  # seconds a work, at full scale; after that a subject sits rounds out
 
 

@@ -102,7 +102,9 @@ def overview(doc):
         row = [title]
         for work, name, *_ in columns:
             subject = next(s for s in works[work]["subjects"] if s["title"] == title)
-            value = median(subject, name) if name == "mount" else ratio(works[work], subject, {"name": name, "ratio": True})
+            value = median(subject, name)
+            if name != "mount":
+                value = ratio(works[work], subject, {"name": name, "ratio": True})
             row.append("-" if value is None else figure(value))
         rows.append(row)
     return [c[2:] for c in columns], rows

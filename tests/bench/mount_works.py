@@ -2,7 +2,7 @@
 
 import os
 
-GIB = 1 << 30
+from mount_bench import COMPARED_LIMIT, PASS_LIMIT
 
 
 class Measure:
@@ -68,7 +68,8 @@ class Work:
 
     def fswork(self, subject, *words, passes=1):
         """NAME -> the passes' figures in ms."""
-        out = self.bench.fswork(*words, passes=passes, user=subject.owner(), limited=True)
+        limit = max((COMPARED_LIMIT if subject.compared else PASS_LIMIT) * self.bench.scale, 1)
+        out = self.bench.fswork(*words, passes=passes, user=subject.owner(), limit=limit)
         return {name: [p.seconds * 1e3 for p in passes] for name, passes in out.items()}
 
 
