@@ -66,7 +66,7 @@ def differences(plain, view):
     for name in sorted(plain.keys() | view.keys()):
         a, b = plain.get(name, "missing"), view.get(name, "missing")
         if a != b and isinstance(a, dict) and isinstance(b, dict):
-            a, b = ({k: v for k, v in x.items() if a[k] != b[k]} for x in (a, b))
+            a, b = ({k: v for k, v in x.items() if a.get(k) != b.get(k)} for x in (a, b))
         if a != b:
             yield f"{os.fsdecode(name)}: plain {a}, view {b}"
 
