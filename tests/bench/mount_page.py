@@ -6,7 +6,15 @@ import mount_table
 from mount_bench import ROOT
 
 PAGE = ROOT / "docs/bench-mount.md"
+PLOTS = {"Reading": "reading", "Parquet": "frames", "Names": "names", "Overlay": "writes", "Runs at once": "runs",
+         "First byte": "first-byte"}
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def images():
+    lines = [f"![{title}](bench-mount-{name}.svg)" for title, name in PLOTS.items()]
+    links = ", ".join(f"[{title.lower()}](bench-mount-{name}.png)" for title, name in PLOTS.items())
+    return "\n".join([*lines, "", f"The same as PNG: {links}."])
 
 
 def figures(doc):
@@ -14,7 +22,7 @@ def figures(doc):
     head = (f"{machine['system'].split('-')[0]}, {machine['cores']} cores, {machine['memory_gb']} GB of memory, "
             f"ext4; {doc['version']}; {doc['seconds'] // 60} min.")
     parts = [head, "", "Medians: the mount in ms, all else as a ratio to ext4's time.", "",
-             mount_table.markdown_overview(doc), "", "## Goals", "", mount_table.markdown_goals(doc["goals"]), "",
+             mount_table.markdown_overview(doc), "", images(), "", "## Goals", "", mount_table.markdown_goals(doc["goals"]), "",
              "## Figures"]
     parts += [mount_table.markdown_work(work) for work in doc["works"]]
     return "\n".join(parts)
