@@ -420,6 +420,18 @@ static void close_slot(struct slot *s)
 	*s = (struct slot){ .open = false };
 }
 
+/* Whether a frozen descriptor of the same file is open. A change of attributes alone leaves it with the
+ * blob, and whoever opens the file to read then may share that, or not: it cannot be seen. */
+static bool beside_frozen(const struct stat *st)
+{
+	struct stat other;
+	for (int i = 0; i < SLOTS; i++)
+		if (slots[i].open && slots[i].frozen && fstat(slots[i].fd[B], &other) == 0 &&
+		    other.st_ino == st->st_ino)
+			return true;
+	return false;
+}
+
 /* A descriptor that only reads and was opened on frozen bytes may keep them. */
 static void note_frozen(struct slot *s, int flags)
 {
@@ -427,9 +439,13 @@ static void note_frozen(struct slot *s, int flags)
 	struct stat st;
 	if ((flags & O_ACCMODE) != O_RDONLY || getenv("NO_PASSTHROUGH") ||
 	    fstat(s->fd[B], &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0 ||
-	    fgetxattr(s->fd[B], "user.tvfs.layer", layer, sizeof(layer)) < 0 ||
-	    strncmp(layer, "foundation", 10) != 0)
+	    fgetxattr(s->fd[B], "user.tvfs.layer", layer, sizeof(layer)) < 0)
 		return;
+	if (strncmp(layer, "foundation", 10) != 0) {
+		if (beside_frozen(&st))
+			close_slot(s);
+		return;
+	}
 	s->frozen = malloc((size_t)st.st_size);
 	s->frozen_len = pread(s->fd[B], s->frozen, (size_t)st.st_size, 0);
 }
@@ -467,7 +483,8 @@ static void do_open(void)
 	s->open = true;
 	s->writable = (flags & O_ACCMODE) != O_RDONLY;
 	note_frozen(s, flags);
-	compare_fstat(s);
+	if (s->open)
+		compare_fstat(s);
 }
 
 /* A second descriptor of a slot's inode, by way of /proc. */
@@ -487,7 +504,8 @@ static void do_reopen(void)
 	to->open = true;
 	to->writable = (flags & O_ACCMODE) != O_RDONLY;
 	note_frozen(to, flags);
-	compare_fstat(to);
+	if (to->open)
+		compare_fstat(to);
 }
 
 static void do_link_open(void)
