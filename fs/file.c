@@ -517,9 +517,9 @@ int tv_file_fallocate(struct tv_view *v, struct tv_file *f, int mode, off_t at, 
 
 int tv_file_fsync(struct tv_view *v, struct tv_file *f, bool data_only)
 {
-	(void)v;
 	if (f->fd < 0 || f->frozen)
 		return 0;
+	tv_takes_long(v);
 	return (data_only ? fdatasync(f->fd) : fsync(f->fd)) < 0 ? -errno : 0;
 }
 
@@ -543,6 +543,8 @@ ssize_t tv_file_copy(struct tv_view *v, struct tv_file *from, off_t from_at, str
 	if (to->fd < 0 || to->frozen)
 		return -EBADF;
 	loff_t in_at = from_at, out_at = to_at;
+	if (n > TV_LONG_COPY)
+		tv_takes_long(v);
 	ssize_t r = copy_file_range(in, &in_at, to->fd, &out_at, n, flags);
 	if (r < 0)
 		return -errno;

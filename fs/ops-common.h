@@ -14,6 +14,7 @@
 
 #include "fs/file.h"
 #include "fs/folder.h"
+#include "fs/loop.h"
 #include "fs/readers.h"
 #include "fs/stats.h"
 
@@ -25,6 +26,7 @@ struct tv_session {
 	struct tv_view *view;
 	struct fuse_session *fuse;
 	struct tv_stats stats;
+	struct tv_loop loop;
 	struct tv_readers readers;
 	struct tv_backing backing;
 	bool mounted;			  /* by us, not by libfuse or the caller */

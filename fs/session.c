@@ -16,7 +16,6 @@
 #include "store/base/cleanup.h"
 #include "store/blob.h"
 
-#define THREADS_MAX 8
 #define REQUEST_BYTES (1 << 20)
 
 /* --- what is asked of the kernel ----------------------------------------------------------- */
@@ -126,6 +125,12 @@ static void backing_close(void *arg, int id)
 {
 	struct tv_session *s = arg;
 	tv_backing_release(fuse_session_fd(s->fuse), id);
+}
+
+static void takes_long(void *arg)
+{
+	struct tv_session *s = arg;
+	tv_loop_leave(&s->loop);
 }
 
 static void attributes_stale(void *arg, struct tv_inode *inode)
@@ -239,7 +244,7 @@ static int make_session(struct tv_session *s, struct tv_err *err)
 	fuse_opt_free_args(&args);
 	if (!s->fuse)
 		return tv_err_set(err, -EINVAL, "libfuse refused the options '%s'", options);
-	tv_view_use_teller(s->view, &(struct tv_teller){ attributes_stale, s });
+	tv_view_use_teller(s->view, &(struct tv_teller){ attributes_stale, takes_long, s });
 	return 0;
 }
 
@@ -311,11 +316,11 @@ static int handshake(struct tv_session *s, struct tv_err *err)
 	return tv_err_set(err, r < 0 ? r : -ECONNABORTED, "the mount ended before it began");
 }
 
-/* Waits for a signal and then keeps nudging the main thread until its loop has seen it: a signal
- * that arrives between its check and its sleep would be lost. */
+/* Waits for a signal and then keeps nudging the loop until it has seen it: a nudge that arrives between a
+ * thread's check and its sleep is lost. */
 struct stopper {
 	struct tv_session *s;
-	pthread_t main_thread, thread;
+	pthread_t thread;
 	sigset_t signals;
 	_Atomic bool done;
 };
@@ -329,7 +334,7 @@ static void *wait_for_signal(void *arg)
 	sigwait(&stop->signals, &which);
 	while (!stop->done) {
 		fuse_session_exit(stop->s->fuse);
-		pthread_kill(stop->main_thread, SIGUSR1);
+		tv_loop_nudge(&stop->s->loop);
 		nanosleep(&pause, NULL);
 	}
 	return NULL;
@@ -344,7 +349,7 @@ static int start_stopper(struct stopper *stop, struct tv_session *s, struct tv_e
 {
 	struct sigaction action = { .sa_handler = nudged }; /* no SA_RESTART: it is to interrupt */
 
-	*stop = (struct stopper){ .s = s, .main_thread = pthread_self() };
+	*stop = (struct stopper){ .s = s };
 	sigaction(SIGUSR1, &action, NULL);
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
@@ -364,22 +369,6 @@ static void end_stopper(struct stopper *stop)
 	/* NOLINTNEXTLINE: it is blocked everywhere and waited for; this is in case none came */
 	pthread_kill(stop->thread, SIGTERM);
 	pthread_join(stop->thread, NULL);
-}
-
-static int loop(struct tv_session *s)
-{
-#ifdef TV_SINGLE_THREAD
-	return fuse_session_loop(s->fuse);
-#else
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
-	fuse_loop_cfg_set_idle_threads(config, THREADS_MAX);
-	int r = fuse_session_loop_mt(s->fuse, config);
-	fuse_loop_cfg_destroy(config);
-	return r;
-#endif
 }
 
 /* Every nameless file that is still in use costs a descriptor. */
@@ -407,8 +396,7 @@ static int run(struct tv_session *s, struct tv_err *err)
 	if (r == 0) {
 		if (s->mount->ready)
 			s->mount->ready(s->mount->ready_arg);
-		/* Positive: a signal told it to end; that is an end like any other. */
-		r = loop(s);
+		r = tv_loop_run(&s->loop, s->fuse);
 		tv_stats_stop(&s->stats);
 	}
 	end_stopper(&stop);
@@ -430,7 +418,10 @@ int tv_mount_serve(const struct tv_mount *m, struct tv_err *err)
 	tv_readers_init(&s->readers);
 	r = tv_stats_init(&s->stats);
 	bool counting = r == 0;
-	r = r < 0 ? tv_err_sys(err, r, "cannot count") : make_session(s, err);
+	if (r == 0)
+		r = tv_loop_init(&s->loop);
+	bool looping = r == 0;
+	r = r < 0 ? tv_err_sys(err, r, "cannot start") : make_session(s, err);
 	if (r == 0)
 		r = attach(s, err);
 	if (r == 0) {
@@ -441,6 +432,8 @@ int tv_mount_serve(const struct tv_mount *m, struct tv_err *err)
 	tv_view_free(s->view); /* gives backing ids back, so the connection is closed after it */
 	if (s->fuse)
 		fuse_session_destroy(s->fuse);
+	if (looping)
+		tv_loop_fini(&s->loop);
 	if (counting)
 		tv_stats_fini(&s->stats);
 	return r;

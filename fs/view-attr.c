@@ -185,5 +185,6 @@ int tv_view_fsync_dir(struct tv_view *v, struct tv_inode *dir, bool data_only)
 	tv_autoclose int fd = openat(at.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	tv_takes_long(v);
 	return (data_only ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
 }

@@ -150,6 +150,15 @@ void tv_found_fill(struct tv_view *v, const struct tv_spot *spot, struct tv_inod
 int tv_inode_live(struct tv_view *v, struct tv_inode *inode, struct tv_inode **out);
 bool tv_inode_writable(const struct tv_view *v, const struct tv_inode *inode);
 
+#define TV_LONG_COPY (256 << 10) /* bytes from which copying takes long */
+
+/* Lets others answer what comes while this thread is busy. No lock is held. */
+static inline void tv_takes_long(struct tv_view *v)
+{
+	if (v->teller.takes_long)
+		v->teller.takes_long(v->teller.arg);
+}
+
 /* Tells the kernel so, where it does not see it by itself. No lock is held. */
 static inline void tv_attributes_stale(struct tv_view *v, struct tv_inode *inode)
 {

@@ -38,9 +38,12 @@ struct tv_backing {
 	void *arg;
 };
 
-/* Tells the kernel that its cached attributes of an inode are not right any more. Called without locks. */
+/* Called without locks. */
 struct tv_teller {
+	/* Tells the kernel that its cached attributes of an inode are not right any more. */
 	void (*stale)(void *arg, struct tv_inode *inode);
+	/* What this thread does next takes long, by the time of a request. */
+	void (*takes_long)(void *arg);
 	void *arg;
 };
 

@@ -364,6 +364,40 @@ def test_many_writers_of_one_frozen_file(lake):
     assert len(data) == 3 << 20
 
 
+def test_look_ups_while_a_large_file_is_copied(base, tools, way, foundation):
+    """One thread answers while it keeps up; what takes long is done by another, and nobody waits for it."""
+    def fill_large(lake):
+        with open(lake / "large.bin", "wb") as f:
+            for i in range(64):
+                f.write(bytes([i]) * (1 << 20))
+        (lake / "names").mkdir()
+        for i in range(4000):
+            (lake / "names" / f"n{i}").touch()
+
+    def work():
+        copied, seen = threading.Event(), 0
+
+        def copy_up():
+            with open(view.path / "large.bin", "ab") as f:
+                f.write(b"!")
+            copied.set()
+        writer = threading.Thread(target=copy_up)
+        writer.start()
+        while not copied.is_set() and seen < 4000:
+            os.stat(view.path / "names" / f"n{seen}")
+            seen += 1
+        writer.join()
+        return seen
+    own = Foundation(base, f"large-{way}", foundation.user, tools, fill_large)
+    view = View(own, way, base / f"large-view-{way}", tools).start()
+    try:
+        assert view.do(work) >= 20
+    finally:
+        view.close()
+        shutil.rmtree(own.path)
+        shutil.rmtree(view.home)
+
+
 def test_truncating_open_copies_nothing(view):
     def act():
         (view.path / "big.bin").write_bytes(b"short")

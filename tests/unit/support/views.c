@@ -151,7 +151,7 @@ void views_start(struct views *f)
 {
 	struct tv_err err = TV_ERR_INIT;
 	check(tv_view_new(&f->config, &f->view, &err), &err);
-	tv_view_use_teller(f->view, &(struct tv_teller){ note_stale, f });
+	tv_view_use_teller(f->view, &(struct tv_teller){ .stale = note_stale, .arg = f });
 }
 
 void views_overlay(struct views *f)
