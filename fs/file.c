@@ -302,12 +302,13 @@ static int open_upper_fd(struct tv_view *v, struct tv_inode *inode, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-void tv_drop_set_id(const struct tv_inode *inode, int fd, const struct tv_caller *who)
+static void drop_set_id(const struct tv_inode *inode, int fd, const struct tv_caller *who)
 {
 	struct stat st;
 	if (!__atomic_load_n(&inode->sxid, __ATOMIC_RELAXED) || who->uid == 0 || fstat(fd, &st) < 0)
 		return;
-	mode_t gone = S_ISUID | (st.st_mode & S_IXGRP ? S_ISGID : 0);
+	/* Which other groups the caller is in is not known here: then it goes, too. */
+	mode_t gone = S_ISUID | (st.st_mode & S_IXGRP || st.st_gid != who->gid ? S_ISGID : 0);
 	if (st.st_mode & gone)
 		fchmod(fd, st.st_mode & 07777 & ~gone);
 }
@@ -325,15 +326,12 @@ static int open_upper(struct tv_view *v, struct tv_inode *inode, int flags,
 	tv_ns_done(v);
 	if (r < 0)
 		return r;
-	if ((flags & O_TRUNC) && ftruncate(f->fd, 0) < 0) {
-		r = -errno;
+	r = flags & O_TRUNC ? tv_file_truncate(f, 0, who) : 0;
+	if (r < 0)
 		tv_file_close(v, f);
-		return r;
-	}
-	if (flags & O_TRUNC)
-		tv_drop_set_id(inode, f->fd, who);
-	*out = f;
-	return 0;
+	else
+		*out = f;
+	return r;
 }
 
 static int settle(struct tv_view *v, struct tv_inode *inode, uint64_t bytes)
@@ -499,8 +497,16 @@ ssize_t tv_file_write(struct tv_view *v, struct tv_file *f, const void *buf, siz
 			return done ? (ssize_t)done : put < 0 ? -errno : -EIO;
 		done += (size_t)put;
 	}
-	tv_drop_set_id(f->inode, f->fd, who);
+	drop_set_id(f->inode, f->fd, who);
 	return (ssize_t)done;
+}
+
+int tv_file_truncate(struct tv_file *f, off_t size, const struct tv_caller *who)
+{
+	if (ftruncate(f->fd, size) < 0)
+		return -errno;
+	drop_set_id(f->inode, f->fd, who);
+	return 0;
 }
 
 int tv_file_fallocate(struct tv_view *v, struct tv_file *f, int mode, off_t at, off_t n,
@@ -511,7 +517,7 @@ int tv_file_fallocate(struct tv_view *v, struct tv_file *f, int mode, off_t at, 
 		return -EBADF;
 	if (fallocate(f->fd, mode, at, n) < 0)
 		return -errno;
-	tv_drop_set_id(f->inode, f->fd, who);
+	drop_set_id(f->inode, f->fd, who);
 	return 0;
 }
 
@@ -534,7 +540,7 @@ off_t tv_file_seek(struct tv_view *v, struct tv_file *f, off_t at, int whence)
 }
 
 ssize_t tv_file_copy(struct tv_view *v, struct tv_file *from, off_t from_at, struct tv_file *to,
-		     off_t to_at, size_t n, unsigned flags, const struct tv_caller *who)
+		     off_t to_at, size_t n, const struct tv_caller *who)
 {
 	tv_autoclose int own = -1;
 	int in = serving_fd(v, from, &own);
@@ -545,9 +551,9 @@ ssize_t tv_file_copy(struct tv_view *v, struct tv_file *from, off_t from_at, str
 	loff_t in_at = from_at, out_at = to_at;
 	if (n > TV_LONG_COPY)
 		tv_takes_long(v);
-	ssize_t r = copy_file_range(in, &in_at, to->fd, &out_at, n, flags);
+	ssize_t r = copy_file_range(in, &in_at, to->fd, &out_at, n, 0);
 	if (r < 0)
 		return -errno;
-	tv_drop_set_id(to->inode, to->fd, who);
+	drop_set_id(to->inode, to->fd, who);
 	return r;
 }

@@ -37,6 +37,6 @@ int tv_file_fallocate(struct tv_view *v, struct tv_file *f, int mode, off_t at, 
 int tv_file_fsync(struct tv_view *v, struct tv_file *f, bool data_only);
 off_t tv_file_seek(struct tv_view *v, struct tv_file *f, off_t at, int whence);
 ssize_t tv_file_copy(struct tv_view *v, struct tv_file *from, off_t from_at, struct tv_file *to,
-		     off_t to_at, size_t n, unsigned flags, const struct tv_caller *who);
+		     off_t to_at, size_t n, const struct tv_caller *who);
 
 #endif

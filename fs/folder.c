@@ -4,22 +4,25 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "fs/view-priv.h"
 
 /* A name of the overlay; names live in the listing's buffer. */
 struct upper_name {
+	uint64_t order; /* a hash of the name; of one that is not in place, its position */
 	uint32_t at;
 	unsigned char type;
+	bool in_place; /* the frozen folder has the name too */
 };
 
 struct tv_folder {
 	struct tv_inode *dir; /* a reference */
 	pthread_mutex_t lock;
-	bool started;
+	bool started, unchanged;
 	struct tv_buf names;	  /* NUL-terminated, one after the other */
-	struct upper_name *upper; /* owned */
-	size_t n_upper, cap_upper;
+	struct upper_name *upper; /* owned; those in place first, each part by `order` */
+	size_t n_upper, cap_upper, n_in_place;
 	struct tv_names hidden; /* frozen names that are not listed as frozen */
 	struct tv_dir_cursor cursor;
 	bool cursor_open;
@@ -27,7 +30,8 @@ struct tv_folder {
 };
 
 #define TV_INO_UNKNOWN 0xffffffff /* as libfuse has it */
-#define FIRST_UPPER 2		  /* behind "." and ".." */
+#define FIRST_FROZEN 2		  /* behind "." and ".." */
+#define FIRST_BORN ((off_t)1 << 62)
 
 int tv_folder_open(struct tv_view *v, struct tv_inode *dir, struct tv_folder **out)
 {
@@ -37,6 +41,7 @@ int tv_folder_open(struct tv_view *v, struct tv_inode *dir, struct tv_folder **o
 	pthread_mutex_init(&l->lock, NULL);
 	l->dir = tv_inode_ref(&v->inodes, dir);
 	l->hidden.unbounded = true;
+	l->unchanged = __atomic_exchange_n(&dir->listed, true, __ATOMIC_ACQ_REL);
 	pthread_mutex_lock(&v->opens);
 	l->next = v->folders;
 	l->prev = &v->folders;
@@ -57,7 +62,7 @@ static void reset(struct tv_folder *l)
 	free(l->upper);
 	free(l->hidden.slots);
 	l->upper = NULL;
-	l->n_upper = l->cap_upper = 0;
+	l->n_upper = l->cap_upper = l->n_in_place = 0;
 	l->hidden = (struct tv_names){ .unbounded = true };
 	l->cursor_open = l->started = false;
 }
@@ -90,6 +95,11 @@ bool tv_folder_cacheable(const struct tv_view *v, const struct tv_inode *dir)
 	return !(dir->state & TV_INODE_ROUTES);
 }
 
+bool tv_folder_unchanged(const struct tv_folder *l)
+{
+	return l->unchanged;
+}
+
 /* --- the snapshot -------------------------------------------------------------------------- */
 
 static int add_upper(struct tv_folder *l, const char *name, unsigned char type)
@@ -102,7 +112,9 @@ static int add_upper(struct tv_folder *l, const char *name, unsigned char type)
 		l->upper = grown;
 		l->cap_upper = cap;
 	}
-	l->upper[l->n_upper++] = (struct upper_name){ (uint32_t)l->names.len, type };
+	l->upper[l->n_upper++] = (struct upper_name){ .order = XXH3_64bits(name, strlen(name)) >> 3,
+						      .at = (uint32_t)l->names.len,
+						      .type = type };
 	tv_buf_add(&l->names, name, strlen(name) + 1);
 	return l->names.failed ? -ENOMEM : 0;
 }
@@ -168,6 +180,46 @@ static int take_top(struct tv_view *v, struct tv_folder *l)
 	return r;
 }
 
+static const char *name_of(const struct tv_folder *l, const struct upper_name *u)
+{
+	return (const char *)l->names.data + u->at;
+}
+
+static int by_place(const void *a, const void *b, void *arg)
+{
+	const struct upper_name *p = a, *q = b;
+	if (p->in_place != q->in_place)
+		return p->in_place ? -1 : 1;
+	if (p->order != q->order)
+		return p->order < q->order ? -1 : 1;
+	return strcmp(name_of(arg, p), name_of(arg, q));
+}
+
+/* Gives each of the overlay's names its position. */
+static int sort_upper(struct tv_view *v, struct tv_folder *l)
+{
+	struct tv_entry e;
+	int r = 0;
+
+	for (size_t i = 0; i < l->n_upper && r == 0; i++) {
+		struct upper_name *u = &l->upper[i];
+		const char *name = name_of(l, u);
+		if (!(l->dir->state & TV_INODE_FROZEN))
+			continue;
+		r = tv_dir_lookup(v->nodes, &l->dir->addr, name, strlen(name), &e, NULL, NULL);
+		u->in_place = r == 0;
+		l->n_in_place += u->in_place;
+		r = r == -ENOENT ? 0 : r;
+	}
+	if (r == 0 && l->n_upper)
+		qsort_r(l->upper, l->n_upper, sizeof(l->upper[0]), by_place, l);
+	/* Two names of one hash: the second moves on by one. */
+	for (size_t i = l->n_in_place + 1; i < l->n_upper; i++)
+		if (l->upper[i].order <= l->upper[i - 1].order)
+			l->upper[i].order = l->upper[i - 1].order + 1;
+	return r;
+}
+
 static int start(struct tv_view *v, struct tv_folder *l)
 {
 	tv_autodirfd struct tv_dirfd fd = TV_DIRFD_INIT;
@@ -186,6 +238,8 @@ static int start(struct tv_view *v, struct tv_folder *l)
 	}
 	if (r == 0 && l->dir == v->volume[TV_VOL_LAKEHOUSE])
 		r = take_routes(v, l);
+	if (r == 0)
+		r = sort_upper(v, l);
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an open listing has its folder */
 	if (r == 0 && (l->dir->state & TV_INODE_FROZEN) && !tv_inode_nameless(l->dir)) {
 		r = tv_dir_cursor_open(&l->cursor, v->nodes, &l->dir->addr, NULL);
@@ -215,7 +269,7 @@ static int emit_found(struct tv_view *v, const struct tv_spot *spot, struct tv_i
 	return 1;
 }
 
-static int emit_upper(struct tv_view *v, struct tv_folder *l, size_t i, bool plus,
+static int emit_upper(struct tv_view *v, struct tv_folder *l, const struct upper_name *u, bool plus,
 		      struct tv_listed *e, int (*emit)(void *arg, const struct tv_listed *e),
 		      void *arg)
 {
@@ -223,7 +277,7 @@ static int emit_upper(struct tv_view *v, struct tv_folder *l, size_t i, bool plu
 	struct tv_spot spot;
 	struct stat st;
 
-	e->name = (const char *)l->names.data + l->upper[i].at;
+	e->name = name_of(l, u);
 	int r = tv_spot_at(v, l->dir, e->name, &spot);
 	if (r == 0)
 		r = tv_spot_inode(v, &spot, &inode, &st);
@@ -233,8 +287,7 @@ static int emit_upper(struct tv_view *v, struct tv_folder *l, size_t i, bool plu
 		return r;
 	if (r < 0) { /* whoever looks this name up meets the error; the others are listed */
 		e->found = NULL;
-		e->st = (struct stat){ .st_ino = TV_INO_UNKNOWN,
-				       .st_mode = DTTOIF(l->upper[i].type) };
+		e->st = (struct stat){ .st_ino = TV_INO_UNKNOWN, .st_mode = DTTOIF(u->type) };
 		return emit(arg, e) != 0;
 	}
 	if (plus)
@@ -302,10 +355,33 @@ static int emit_dots(struct tv_view *v, struct tv_folder *l, off_t at, struct tv
 	return emit(arg, e) != 0;
 }
 
+/* The first of the overlay's names from `from` up to `to` whose order is not below the given one. */
+static size_t first_from(const struct tv_folder *l, size_t from, size_t to, uint64_t order)
+{
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+		if (l->upper[mid].order < order)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
+}
+
+/* What the overlay has in the place of a frozen name, or NULL. */
+static const struct upper_name *in_place(const struct tv_folder *l, const char *name, size_t n)
+{
+	uint64_t order = XXH3_64bits(name, n) >> 3;
+	size_t i = first_from(l, 0, l->n_in_place, order);
+	for (; i < l->n_in_place && l->upper[i].order == order; i++)
+		if (!strncmp(name_of(l, &l->upper[i]), name, n) && !name_of(l, &l->upper[i])[n])
+			return &l->upper[i];
+	return NULL;
+}
+
 static int read_frozen(struct tv_view *v, struct tv_folder *l, off_t at, bool plus,
 		       int (*emit)(void *arg, const struct tv_listed *e), void *arg)
 {
-	off_t first = FIRST_UPPER + (off_t)l->n_upper;
 	struct tv_entry entry;
 	const char *name;
 	size_t n;
@@ -313,16 +389,32 @@ static int read_frozen(struct tv_view *v, struct tv_folder *l, off_t at, bool pl
 
 	if (!l->cursor_open)
 		return 0;
-	if (l->cursor.position != (uint64_t)(at - first))
-		r = tv_dir_cursor_seek(&l->cursor, (uint64_t)(at - first), NULL);
+	if (l->cursor.position != (uint64_t)(at - FIRST_FROZEN))
+		r = tv_dir_cursor_seek(&l->cursor, (uint64_t)(at - FIRST_FROZEN), NULL);
 	while (r == 0 && tv_dir_cursor_get(&l->cursor, &name, &n, &entry) > 0) {
-		if (!tv_names_maybe(&l->hidden, name, n)) {
-			struct tv_listed e = { .next = first + (off_t)l->cursor.position + 1 };
+		struct tv_listed e = { .next = FIRST_FROZEN + (off_t)l->cursor.position + 1 };
+		bool hidden = tv_names_maybe(&l->hidden, name, n);
+		const struct upper_name *own = hidden ? in_place(l, name, n) : NULL;
+		if (own)
+			r = emit_upper(v, l, own, plus, &e, emit, arg);
+		else if (!hidden)
 			r = emit_frozen(v, l, name, n, &entry, plus, &e, emit, arg);
-			if (r)
-				break; /* full: the cursor stays on the entry that did not fit */
-		}
+		if (r)
+			break; /* full: the cursor stays on the entry that did not fit */
 		r = tv_dir_cursor_next(&l->cursor, NULL);
+	}
+	return r;
+}
+
+static int read_born(struct tv_view *v, struct tv_folder *l, off_t at, bool plus,
+		     int (*emit)(void *arg, const struct tv_listed *e), void *arg)
+{
+	size_t i = first_from(l, l->n_in_place, l->n_upper, (uint64_t)(at - FIRST_BORN));
+	int r = 0;
+
+	for (; r == 0 && i < l->n_upper; i++) {
+		struct tv_listed e = { .next = FIRST_BORN + (off_t)l->upper[i].order + 1 };
+		r = emit_upper(v, l, &l->upper[i], plus, &e, emit, arg);
 	}
 	return r;
 }
@@ -331,15 +423,15 @@ static int read_locked(struct tv_view *v, struct tv_folder *l, off_t at, bool pl
 		       int (*emit)(void *arg, const struct tv_listed *e), void *arg)
 {
 	int r = at == 0 || !l->started ? start(v, l) : 0;
-	for (; r == 0 && at < FIRST_UPPER; at++) {
+	for (; r == 0 && at < FIRST_FROZEN; at++) {
 		struct tv_listed e = { .next = at + 1 };
 		r = emit_dots(v, l, at, &e, emit, arg);
 	}
-	for (; r == 0 && at < FIRST_UPPER + (off_t)l->n_upper; at++) {
-		struct tv_listed e = { .next = at + 1 };
-		r = emit_upper(v, l, (size_t)(at - FIRST_UPPER), plus, &e, emit, arg);
+	if (r == 0 && at < FIRST_BORN) {
+		r = read_frozen(v, l, at, plus, emit, arg);
+		at = FIRST_BORN;
 	}
-	return r ? r : read_frozen(v, l, at, plus, emit, arg);
+	return r ? r : read_born(v, l, at, plus, emit, arg);
 }
 
 int tv_folder_read(struct tv_view *v, struct tv_folder *l, off_t at, bool plus,

@@ -2,10 +2,14 @@
  * An open folder.
  *
  * Reading from the start takes a snapshot of what the overlay has to say: its own names, and which
- * frozen ones are hidden. The list is ".", "..", the overlay's names, then the frozen names in
- * their order, by a cursor: of a huge frozen folder nothing but the cursor's nodes is in memory. A
- * position is the ordinal number of the entry in this list, so it stays right while names change; as
- * POSIX allows, what comes or goes after the start may or may not be seen. Seeking to 0 starts anew.
+ * frozen ones are hidden. The list is ".", "..", the frozen folder's names in their order, by a cursor
+ * (of a huge frozen folder nothing but the cursor's nodes is in memory), then the names that only the
+ * overlay has. What the overlay holds under a frozen name stands in the frozen one's place.
+ *
+ * A position depends on the name alone (its place in the frozen folder, or a hash), not on what else is
+ * listed: the kernel keeps one list a folder for all who read it, and gives a reader who is half through
+ * the rest of a list that another one asked for later. As POSIX allows, what comes or goes after the
+ * start may or may not be seen. Seeking to 0 starts anew.
  *
  * One listing is used by one thread at a time (it has its own lock).
  */
@@ -26,6 +30,9 @@ void tv_folder_close(struct tv_view *v, struct tv_folder *l);
 
 /* True when the kernel may keep the list, since it sees everything that changes it. */
 bool tv_folder_cacheable(const struct tv_view *v, const struct tv_inode *dir);
+/* True when it may go on with the list that it has. It drops by itself a whole one that names have changed
+ * since, but not one that a reader who is half through had begun. */
+bool tv_folder_unchanged(const struct tv_folder *l);
 
 /* Gives entries from a position on until emit returns non-zero (the buffer is full) or the end. With
  * `plus` each comes as found by a look-up, which is counted when emit returned 0. `emit` is called

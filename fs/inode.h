@@ -71,6 +71,7 @@ struct tv_inode {
 	uint16_t state;
 	bool copying;	   /* guarded by the view's copy mutex */
 	bool sxid;	   /* may have set-id bits; a hint, atomic */
+	bool listed;	   /* folders: has the names that it had when it was last opened; atomic */
 	char first_name[]; /* what it was made under; a walk makes millions of these */
 };
 

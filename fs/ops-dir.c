@@ -158,7 +158,8 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		return;
 	}
 	fi->fh = (uintptr_t)l;
-	fi->cache_readdir = fi->keep_cache = tv_folder_cacheable(s->view, dir);
+	fi->cache_readdir = tv_folder_cacheable(s->view, dir);
+	fi->keep_cache = fi->cache_readdir && tv_folder_unchanged(l);
 	if (fuse_reply_open(req, fi) < 0)
 		tv_folder_close(s->view, l);
 }

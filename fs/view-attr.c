@@ -14,21 +14,15 @@ static int set_size(struct tv_view *v, struct tv_inode *inode, struct tv_file *f
 	struct tv_file *own = NULL;
 	int r = 0;
 
-	if (file && tv_file_writable(file) && tv_file_fd(file) >= 0) {
-		if (ftruncate(tv_file_fd(file), set->size) < 0)
-			return -errno;
-		tv_drop_set_id(inode, tv_file_fd(file), who);
-		return 0;
-	}
+	if (file && tv_file_writable(file) && tv_file_fd(file) >= 0)
+		return tv_file_truncate(file, set->size, who);
 	if (tv_inode_writable(v, inode) && !(tv_inode_state(v, inode) & TV_INODE_DETACHED))
 		r = tv_copy_up(v, inode, (uint64_t)set->size);
 	/* Opening it for writing separates it from readers of its frozen bytes. */
 	if (r == 0)
 		r = tv_file_open(v, inode, O_WRONLY, who, &own);
-	if (r == 0 && ftruncate(tv_file_fd(own), set->size) < 0)
-		r = -errno;
 	if (r == 0)
-		tv_drop_set_id(inode, tv_file_fd(own), who);
+		r = tv_file_truncate(own, set->size, who);
 	tv_file_close(v, own);
 	return r;
 }

@@ -23,6 +23,7 @@ static int make_begin(struct tv_view *v, struct tv_inode *dir, const char *name,
 		return r;
 	if (tv_inode_nameless(m->spot.dir))
 		return -ENOENT;
+	tv_names_change(m->spot.dir);
 	/* What could not be reached by its path could not be opened, nor removed, if it were a folder. */
 	const char *path = tv_inode_path(m->spot.dir, buf, sizeof(buf));
 	if (!path || strlen(path) + 1 + m->spot.n >= PATH_MAX)
@@ -114,9 +115,12 @@ static int do_mkdir(const void *arg, int dirfd, const char *name)
 	mode_t mode = a->mode & 07777;
 	if (!a->guarded || (mode & 0700) == 0700)
 		return mkdirat(dirfd, name, mode) < 0 ? -errno : 0;
+	struct stat st;
 	if (mkdirat(dirfd, name, mode | 0700) < 0)
 		return -errno;
-	int r = tv_upper_chmod_dir(dirfd, name, mode);
+	int r = fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	if (r == 0) /* set-gid comes from the folder that it is made in */
+		r = tv_upper_chmod_dir(dirfd, name, mode | (st.st_mode & S_ISGID));
 	if (r < 0)
 		unlinkat(dirfd, name, AT_REMOVEDIR);
 	return r;
@@ -298,6 +302,7 @@ int tv_view_tmpfile(struct tv_view *v, struct tv_inode *dir, mode_t mode, int fl
 	if (r == 0) {
 		proto.ino = TV_INO_BORN(st.st_ino);
 		proto.upper_ino = st.st_ino; /* it may be given a name later */
+		proto.sxid = st.st_mode & (S_ISUID | S_ISGID);
 	}
 	if (r == 0)
 		r = tv_inode_new(&v->inodes, &proto, &inode);

@@ -168,6 +168,11 @@ static inline void tv_attributes_stale(struct tv_view *v, struct tv_inode *inode
 
 /* The same, when the lock is given back. Lock: writing. */
 void tv_stale_later(struct tv_view *v, struct tv_inode *inode);
+/* A folder is about to get or lose a name. */
+static inline void tv_names_change(struct tv_inode *dir)
+{
+	__atomic_store_n(&dir->listed, false, __ATOMIC_RELEASE);
+}
 
 /* --- copyup.c ------------------------------------------------------------------------------ */
 
@@ -246,8 +251,8 @@ int tv_file_adopt(struct tv_view *v, struct tv_inode *inode, int fd, int flags,
 void tv_files_fini(struct tv_view *v);
 void tv_folders_fini(struct tv_view *v);
 int tv_file_fd(const struct tv_file *f);
-/* Contents were changed: unless by root, set-id bits go. The kernel leaves that to us. */
-void tv_drop_set_id(const struct tv_inode *inode, int fd, const struct tv_caller *who);
+/* For a handle that has a descriptor which may write. Takes set-id bits away like a write. */
+int tv_file_truncate(struct tv_file *f, off_t size, const struct tv_caller *who);
 bool tv_file_writable(const struct tv_file *f);
 
 #endif

@@ -64,8 +64,10 @@ int tv_view_unlink(struct tv_view *v, struct tv_inode *dir, const char *name)
 			r = unlinkat(fd.fd, spot.name, 0) < 0 ? -errno : 0;
 		}
 	}
-	if (r == 0)
+	if (r == 0) {
 		tv_inode_unlink(&v->inodes, inode, spot.dir, spot.name, spot.n);
+		tv_names_change(spot.dir);
+	}
 	tv_ns_done(v);
 	tv_inode_put(&v->inodes, inode);
 	return r;
@@ -157,8 +159,10 @@ int tv_view_rmdir(struct tv_view *v, struct tv_inode *dir, const char *name)
 		r = remove_upper_dir(v, inode, &spot);
 	else if (r == 0)
 		tv_dir_gone(inode);
-	if (r == 0)
+	if (r == 0) {
 		tv_inode_unlink(&v->inodes, inode, spot.dir, spot.name, spot.n);
+		tv_names_change(spot.dir);
+	}
 	tv_ns_done(v);
 	tv_inode_put(&v->inodes, inode);
 	return r;

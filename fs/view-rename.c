@@ -168,6 +168,8 @@ static int move_links(struct tv_view *v, struct moving *m)
 	uint8_t volume = m->s->volume;
 	int r = 0;
 
+	tv_names_change(m->a.dir);
+	tv_names_change(m->b.dir);
 	if (m->b.dir->names)
 		tv_names_add(m->b.dir->names, m->b.name, m->b.n);
 	if (m->t)

@@ -1,79 +1,32 @@
 """The same random system calls on a plain ext4 folder and on a view: more than 100,000 of them, compared.
 
-The seed is printed, and set with TVFS_SEED; TVFS_STEPS multiplies the number of steps. A difference is
-told with its seed, step and the last calls; the folders are kept when TVFS_KEEP is set. Each way works in
-rounds on the same trees, with a remount in between: what was written must be there again.
+A set is some rounds on the same trees, with a remount in between: what was written must be there again. A
+difference is told with its seed and the shortest script that finds it. TVFS_SEED repeats a run, TVFS_SETS makes it
+longer, TVFS_SCRIPT=FILE replays a script instead, and TVFS_KEEP=1 keeps the folders.
 """
 
 import hashlib
 import os
+import pathlib
 import random
 import re
 import shutil
 import stat
 import subprocess
 import time
+import urllib.parse
 
 import pytest
 
-from mount_support import OLD_FUSE, SANITIZER, Foundation, View, wait_for
+from differential_pairs import (KEPT, REMOUNT, ROUNDS, STEPS, Difference, Pair, random_foundation, report,
+                                smaller)
+from mount_support import SANITIZER, SOURCE, wait_for
 
-SEED = int(os.environ.get("TVFS_SEED") or random.SystemRandom().randrange(1, 10**9))
-FACTOR = float(os.environ.get("TVFS_STEPS") or (0.15 if SANITIZER else 1))
-ROUNDS = 4
-STEPS = {"passthrough": 12000, "plain": 10000, "namespace": 3000, "fusermount": 3000}
-NAMES = ["a", "b", "c", "d.parquet", "e.json", "f", "g", "dir", "sub", "x", "y", "data.lock"]
-
-
-def fill_random(folder, rng, depth=1):
-    for name in NAMES:
-        path = folder / name
-        if name in ("dir", "sub") and depth < 3:
-            path.mkdir()
-            path.chmod(rng.choice([0o755, 0o700, 0o775]))
-            fill_random(path, rng, depth + 1)
-        elif rng.random() < 0.6:
-            if rng.random() < 0.1:
-                path.symlink_to(rng.choice(NAMES))
-            else:
-                path.write_bytes(rng.randbytes(rng.choice([0, 1, 100, 4096, 5000, 20000, 65000])))
-                path.chmod(rng.choice([0o644, 0o600, 0o755, 0o664]))
-    for path in folder.iterdir():
-        t = rng.randrange(10**17, 12 * 10**17)
-        os.utime(path, ns=(t, t), follow_symlinks=False)
-
-
-class Pair:
-    """A plain folder and a view that start with the same files."""
-
-    def __init__(self, foundation, way, home, tools):
-        home.mkdir()
-        home.chmod(0o755)
-        foundation.own(home)
-        self.tools, self.way = tools, way
-        self.plain, self.log = home / "plain", home / "calls.log"
-        foundation.tool("checkout", "main", self.plain)
-        self.view = View(foundation, way, home / "view", tools).start()
-
-    def command(self, *words):
-        env = dict(os.environ) if self.view.passthrough else os.environ | {"NO_PASSTHROUGH": "1"}
-        if OLD_FUSE:
-            env = env | {"NO_TMPFILE": "1"}
-        return [str(self.tools / "helper-differential"), *map(str, words)], env
-
-    def run(self, seed, steps):
-        words, env = self.command(seed, steps, self.plain, self.view.path, self.log)
-        done = self.view.do(lambda: subprocess.run(words, env=env, capture_output=True, check=False),
-                            timeout=280)
-        told = done.stdout.decode(errors="replace")
-        print(told, end="")
-        assert done.returncode == 0, f"TVFS_SEED={SEED}, way {self.way}: {told}"
-        return told
-
-    def compare(self):
-        words, env = self.command("compare", self.plain, self.view.path)
-        done = self.view.do(lambda: subprocess.run(words, env=env, capture_output=True, check=False))
-        assert done.returncode == 0, f"TVFS_SEED={SEED}, way {self.way}: {done.stdout.decode()}"
+SCRIPT = pathlib.Path(os.environ["TVFS_SCRIPT"]).read_text().splitlines() if "TVFS_SCRIPT" in os.environ else []
+SEED = int(os.environ.get("TVFS_SEED") or (re.search(r"TVFS_SEED=(\d+)", SCRIPT[0])[1] if SCRIPT else 0)
+           or random.SystemRandom().randrange(1, 10**9))
+SETS = int(os.environ.get("TVFS_SETS") or 1)
+SHARE = 0.15 if SANITIZER else 1  # of a set's steps
 
 
 @pytest.fixture(scope="session")
@@ -82,39 +35,98 @@ def random_foundations():
 
 
 @pytest.fixture
-def make_pair(way, foundation, base, tools, ext4, random_foundations):
+def make_pair(way, foundation, ext4, tools, random_foundations):
+    """make_pair(...) starts a pair on the files of SEED; all end with the test."""
     owner = "user" if foundation.user else "root"
     if owner not in random_foundations:
-        random_foundations[owner] = Foundation(
-            ext4, f"random-{owner}", foundation.user, tools, lambda lake: fill_random(lake, random.Random(SEED)),
-            ["--force"])
+        random_foundations[owner] = random_foundation(ext4, f"random-{owner}", foundation.user, tools, SEED)
     pairs = []
 
-    def make():
-        pairs.append(Pair(random_foundations[owner], way, ext4 / f"pair-{way}-{len(pairs)}", tools))
+    def make(**more):
+        home = ext4 / f"pair-{way}-{os.urandom(4).hex()}"
+        pairs.append(Pair(random_foundations[owner], way, home, tools, **more))
         return pairs[-1]
+    make.way = way
     yield make
     for pair in pairs:
-        pair.view.close()
-        if not os.environ.get("TVFS_KEEP"):
-            subprocess.run(["chmod", "-R", "u+rwx", pair.plain.parent], check=False)
-            shutil.rmtree(pair.plain.parent)
+        if pair.view.process:
+            finish(pair)
+
+
+def finish(pair):
+    pair.view.close()
+    if not os.environ.get("TVFS_KEEP"):
+        pair.remove()
+
+
+def run_set(make_pair, seed, steps):
+    """Some rounds on one pair. A difference is shrunk on others."""
+    pair, lines = make_pair(), []
+    try:
+        for i in range(ROUNDS):
+            try:
+                print(pair.run(seed + i, steps), end="")
+            finally:
+                lines += pair.log.read_text().splitlines()
+            lines.append(REMOUNT)
+            pair.remount()
+    except Difference as found:
+        pytest.fail(f"TVFS_SEED={SEED}, way {make_pair.way}: " + report(found, SEED, lines, make_pair),
+                    pytrace=False)
+    finish(pair)
 
 
 @pytest.mark.slow
 def test_random_calls(make_pair, way):
     print(f"TVFS_SEED={SEED}")
-    pair = make_pair()
-    for i in range(ROUNDS):
-        pair.run(SEED + i, int(STEPS[way] * FACTOR))
-        pair.view.remount()
-        pair.compare()
+    if SCRIPT:
+        if SCRIPT[0].endswith(f" {way}"):
+            make_pair().replay(SCRIPT)
+        return
+    for i in range(SETS):
+        run_set(make_pair, SEED + 100 * i, int(STEPS[way] * SHARE))
 
 
 @pytest.mark.smoke
 def test_a_few_random_calls(make_pair):
     """The same for builds whose tests are few."""
     make_pair().run(SEED, 500)
+
+
+def test_smaller():
+    """What is left out: all but what is needed, and nothing twice."""
+    for needed in ({0}, {99}, {3, 50, 51}, {0, 99}, set(range(0, 100, 7))):
+        tried = []
+
+        def fails(rest, needed=needed, tried=tried):
+            tried.append(tuple(rest))
+            return needed <= set(rest)
+        assert smaller(list(range(100)), fails, 60) == sorted(needed)
+        assert len(tried) < 400
+    assert smaller([1, 2, 3], lambda rest: 1 / 0, 0) == [1, 2, 3]  # no time: nothing is tried
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["namespace"])
+def test_a_difference_is_shrunk(make_pair):
+    """One that the helper pretends: a file with two names, 10,000 bytes and more, that all may execute."""
+    def make():
+        return make_pair(fault=True)
+    make.way, pair = make_pair.way, make()
+    with pytest.raises(Difference) as found:
+        pair.run(SEED, 50000)
+    lines = pair.log.read_text().splitlines()
+    told = report(found.value, SEED, lines, make, 150)
+    print(told)
+    kept = re.search("kept in (.*):\n", told)[1]
+    short = (SOURCE / kept).read_text().splitlines()
+    assert found.value.key == "nlink" and len(short) <= 10 < len(lines)
+    assert told.endswith("\n".join(short[1:])) and f"seed {SEED}" in told
+    make_pair().replay(short)  # without the fault there is none
+    with pytest.raises(Difference, match="nlink"):
+        make().replay(short)
+    for path in KEPT.glob(pathlib.Path(kept).stem + ".*"):
+        path.unlink()
 
 
 def test_a_difference_is_found(make_pair):
@@ -126,10 +138,9 @@ def test_a_difference_is_found(make_pair):
     before, st = victim.read_bytes(), victim.stat()
 
     def differs():
-        words, env = pair.command("compare", pair.plain, pair.view.path)
-        done = pair.view.do(lambda: subprocess.run(words, env=env, capture_output=True, check=False))
-        assert done.returncode == 1, done
-        return done.stdout.decode()
+        with pytest.raises(Difference) as found:
+            pair.compare()
+        return str(found.value)
 
     def restore():
         victim.write_bytes(before)
@@ -156,13 +167,29 @@ def test_a_difference_is_found(make_pair):
     (victim.parent / "zzz").unlink()
 
 
+def digest(fd):
+    """Of all that is not zero: files may be large and sparse."""
+    whole, at = hashlib.sha256(), 0
+    while True:
+        try:
+            at = os.lseek(fd, at, os.SEEK_DATA) & ~4095
+        except OSError:
+            return whole.digest()
+        end = os.lseek(fd, at, os.SEEK_HOLE)
+        while at < end:
+            block = os.pread(fd, 4096, at)
+            if any(block):
+                whole.update(b"%d:%s" % (at, block))
+            at += 4096
+
+
 def what_stands_at(path):
     st = os.lstat(path)
     data = b""
     try:
         if stat.S_ISREG(st.st_mode):
             with open(path, "rb") as f:
-                data = hashlib.sha256(f.read()).digest()
+                data = digest(f.fileno())
         elif stat.S_ISLNK(st.st_mode):
             data = os.readlink(path)
     except PermissionError:
@@ -184,9 +211,12 @@ def tree(root):
     return found
 
 
-def explained(path, last):
+def explained(path, last, root):
     """True when the last call, which was cut off in the view, can have led to this difference."""
-    words = [os.fsencode(w) for w in last.split()[2:]]
+    words = [urllib.parse.unquote_to_bytes(w).rstrip(b"/") for w in last.split()[2:]]
+    for w in words[:]:  # a path through links
+        folder, name = os.path.split(os.path.join(os.fsencode(root), w))
+        words.append(os.path.relpath(os.path.join(os.path.realpath(folder), name), os.fsencode(root)))
     return any(path == w or path.startswith(w + b"/") or path == w + b".tmp" for w in words)
 
 
@@ -199,9 +229,9 @@ def test_killed_in_the_midst(make_pair, way):
     for i in range(6):
         pair = make_pair()
         view = pair.view
-        words, env = pair.command(SEED + 100 + i, 10**7, pair.plain, view.path, pair.log)
-        env = env | {"NO_MMAP": "1"}
-        child = view.child(lambda: subprocess.run(words, env=env, capture_output=True, check=False))
+        # What a mapping changed is lost with the daemon; after chdir a path does not tell where it is.
+        words = pair.words("run", SEED + 100 + i, 10**7, without=["map", "chdir"]) + ["--record", str(pair.log)]
+        child = view.child(lambda: subprocess.run(words, capture_output=True, check=False))
         wait_for(lambda: pair.log.exists() and pair.log.stat().st_size > 4000, what="the first calls")
         time.sleep(rng.uniform(0, 0.8))
         view.kill()
@@ -217,7 +247,7 @@ def test_killed_in_the_midst(make_pair, way):
         plain, seen = view.do(lambda: (tree(pair.plain), tree(view.path)))
         assert not any(b".wh." in path for path in seen)
         wrong = [p for p in sorted(plain.keys() | seen.keys()) if plain.get(p) != seen.get(p)]
-        by_slot = [p for p in wrong if not explained(p, last)]
+        by_slot = [p for p in wrong if not explained(p, last, pair.plain)]
         # A call on a descriptor names no path: then one file (with all its names) may differ.
         bodies = {plain.get(p, seen.get(p))[4] for p in by_slot}
         assert len(bodies) <= 1 and all(p in plain and p in seen for p in by_slot), (

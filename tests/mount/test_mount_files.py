@@ -366,6 +366,10 @@ def test_xattrs(lake, view):
         assert os.listxattr(lake / name) == ["user.two"]
     os.setxattr(lake / "sub", "user.folder", b"f")
     assert os.listxattr(lake / "sub") == ["user.folder"]
+    # What is frozen says of a wrong name what a disk says.
+    fails(errno.EINVAL, os.getxattr, lake / "run.sh", "user.")
+    fails(errno.EOPNOTSUPP, os.getxattr, lake / "run.sh", "nonsense")
+    fails(errno.EOPNOTSUPP, os.removexattr, lake / "run.sh", "nonsense")
     # ACLs would bind on disk but not in the view: they are refused.
     fails(errno.EOPNOTSUPP, os.setxattr, lake / "a.txt", "system.posix_acl_access", b"\x02\x00\x00\x00")
     assert b"two" in subprocess.run(["getfattr", "-d", lake / "a.txt"], capture_output=True,
@@ -420,6 +424,33 @@ def test_umask_and_set_id(lake):
         with open(lake / "f", "w", encoding="utf-8") as f:
             f.write("x")
         assert stat.S_IMODE((lake / "f").stat().st_mode) == 0o755, "a write takes set-id bits away"
+        for cut in (os.truncate, lambda path, n: os.truncate(os.open(path, os.O_WRONLY), n)):
+            os.chmod(lake / "f", 0o6755)
+            cut(lake / "f", 1)
+            assert stat.S_IMODE((lake / "f").stat().st_mode) == 0o755, "so does cutting it"
+        if not OLD_FUSE:
+            fd = os.open(lake, os.O_TMPFILE | os.O_RDWR, 0o6755)
+            os.ftruncate(fd, 5)
+            assert stat.S_IMODE(os.fstat(fd).st_mode) == 0o750
+    os.chmod(lake / "f", 0o6755)
+    os.chown(lake / "f", -1, -1)
+    assert stat.S_IMODE((lake / "f").stat().st_mode) == 0o755, "so does a chown that leaves the owner"
+
+
+def test_what_is_made_in_a_set_gid_folder(lake):
+    """It gets the folder's group; a folder gets the bit, too, with whatever mode it is made."""
+    if os.geteuid() == 0:
+        os.chown(lake / "sub", 0, 1000)
+    os.chmod(lake / "sub", 0o2775)
+    group = (lake / "sub").stat().st_gid
+    for mode in (0o755, 0o600, 0o055):
+        os.mkdir(lake / "sub" / f"{mode:o}", mode)
+        st = (lake / "sub" / f"{mode:o}").stat()
+        assert stat.S_IMODE(st.st_mode) == 0o2000 | mode & ~0o022 and st.st_gid == group
+    (lake / "sub" / "file").touch()
+    assert (lake / "sub" / "file").stat().st_gid == group
+    if not OLD_FUSE:
+        assert os.fstat(os.open(lake / "sub", os.O_TMPFILE | os.O_RDWR, 0o640)).st_gid == group
 
 
 def test_special_files(lake):

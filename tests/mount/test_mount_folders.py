@@ -105,6 +105,62 @@ def test_delete_while_listing(lake):
     assert not (lake / "odd").exists()
 
 
+class Listing:
+    """getdents64 as it is: the C library would read these folders in one piece."""
+    GETDENTS64 = {"x86_64": 217, "aarch64": 61}
+
+    def __init__(self, path):
+        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+    def read(self, size):
+        buf, names = ctypes.create_string_buffer(size), []
+        n = LIBC.syscall(self.GETDENTS64[os.uname().machine], self.fd, buf, size)
+        assert n >= 0
+        while n > 0:
+            length = int.from_bytes(buf.raw[16:18], "little")
+            names.append(ctypes.string_at(ctypes.addressof(buf) + 19))
+            n -= length
+            buf = ctypes.create_string_buffer(buf.raw[length:], len(buf) - length)
+        return names
+
+    def rest(self, size):
+        names = []
+        while piece := self.read(size):
+            names += piece
+        return names
+
+
+def test_half_read_while_another_lists_anew(lake):
+    """The kernel keeps one list a folder for all readers: who is half through goes on in the list of another."""
+    for i in range(5):
+        (lake / "many" / f"own{i}").touch()
+    slow = Listing(lake / "many")
+    seen = slow.read(2000)
+    assert 20 < len(seen) < 200
+    for i in range(20):
+        (lake / "many" / f"new{i}").touch()
+    (lake / "many" / "f250").write_text("no longer frozen")
+    (lake / "many" / "f001").write_text("no longer frozen")
+    assert len(os.listdir(lake / "many")) == 325
+    seen += slow.rest(1000)
+    there = [f"f{i:03}".encode() for i in range(300)] + [f"own{i}".encode() for i in range(5)]
+    assert [seen.count(name) for name in there] == [1] * 305
+    assert len(seen) == len(set(seen))
+
+
+def test_half_read_before_a_removal(lake):
+    """What is begun of a list when a name goes is not shown to those who begin later."""
+    early, seen = Listing(lake / "many"), []
+    while len(seen) < 302:  # all of them, but not the end
+        seen += early.read(30000)
+    (lake / "many" / "f200").unlink()
+    one, two = Listing(lake / "many"), Listing(lake / "many")
+    seen = two.read(400)
+    assert b"f199" in one.rest(500)
+    seen += two.rest(500)
+    assert b"f199" in seen and b"f200" not in seen
+
+
 @pytest.fixture(scope="session")
 def huge_foundations():
     return {}
