@@ -63,6 +63,8 @@ const struct row posix_cases_paths[] = {
 	  "stat {./*2047}/f; open @A {./*2047}/f RDONLY; mkdir {./*2047}/q; symlink f {./*2047}/q",
 	  "ENAMETOOLONG ENAMETOOLONG ENAMETOOLONG ENAMETOOLONG" },
 	{ "path.length-4096-after-absent", 0, "stat no/{./*2047}", "ENAMETOOLONG" },
+	{ "path.deeper-than-4095", 0, "descend; open @A f RDWR|CREAT; rename f g; cat g; ls .",
+	  NULL },
 	{ "path.link-4095", 0, "symlink {t/*2047}t p; size p; readlink p; stat p; lstat p",
 	  "ok 4095 (4095) ENOENT ok" },
 	{ "path.link-4096", 0, "symlink {t/*2048} p; lstat p", "ENAMETOOLONG ENOENT" },

@@ -46,6 +46,8 @@ const struct row posix_cases_times[] = {
 	  "open @A f RDWR; open @B g RDONLY; snap f g; sendfile @A @B 4; moved",
 	  "ok ok 4 f:mc g:-" },
 	{ "times.mapping", 0, "open @A f RDWR; snap f; poke @A 0 x; moved", "ok ok f:mc" },
+	{ "times.unsynced-mapping", 0,
+	  "open @A f RDWR; snap f; scribble @A 0 x; moved; close @A; moved", "ok ok f:mc ok f:mc" },
 	{ "times.mapping-of-new", 0,
 	  "open @A p RDWR|CREAT; .truncate @A 10; snap p; poke @A 0 x; moved; .close @A; snap p; moved",
 	  "ok ok p:mc p:-" },

@@ -212,6 +212,20 @@ static bool is_dots(const char *name)
 	return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
+/* descend: makes folders with names of 200 bytes in each other, 25 deep; tells how many there could be */
+static long do_descend(struct run *r, char **w)
+{
+	char name[201];
+	long n = 0;
+	(void)r;
+	(void)w;
+	memset(name, 'q', 200);
+	name[200] = '\0';
+	while (n < 25 && mkdir(name, 0755) == 0 && chdir(name) == 0)
+		n++;
+	return n;
+}
+
 /* fill FOLDER N: so many empty files */
 static long do_fill(struct run *r, char **w)
 {
@@ -343,6 +357,7 @@ const struct verb posix_scenes[] = {
 	{ "chain", OK, 1, do_chain },
 	{ "bind", OK, 1, with_socket },
 	{ "connect", OK, 1, with_socket },
+	{ "descend", COUNT, 0, do_descend },
 	{ "fill", OK, 2, do_fill },
 	{ "count", COUNT, 1, do_count },
 	{ "rewind", TOLD, 2, do_rewind },
