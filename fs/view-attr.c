@@ -27,8 +27,21 @@ static int set_size(struct tv_view *v, struct tv_inode *inode, struct tv_file *f
 	return r;
 }
 
-static int set_rest(const struct tv_inode *inode, const struct tv_setattr *set, int dirfd,
-		    const char *name)
+/* A chown by us leaves set-gid where the group may not execute; the one who asked may not have kept it. */
+static int drop_set_gid(int dirfd, const char *name, int how, const struct tv_caller *who)
+{
+	struct stat st;
+	if (who->uid == 0)
+		return 0;
+	if (fstatat(dirfd, name, &st, how) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || !(st.st_mode & S_ISGID) || st.st_gid == who->gid)
+		return 0;
+	return tv_upper_chmod(dirfd, name, st.st_mode & 07777 & ~(mode_t)S_ISGID);
+}
+
+static int set_rest(const struct tv_inode *inode, const struct tv_setattr *set,
+		    const struct tv_caller *who, int dirfd, const char *name)
 {
 	int how = *name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH;
 
@@ -39,6 +52,11 @@ static int set_rest(const struct tv_inode *inode, const struct tv_setattr *set, 
 		gid_t gid = set->which & TV_SET_GID ? set->gid : (gid_t)-1;
 		if (fchownat(dirfd, name, uid, gid, how) < 0)
 			return -errno;
+	}
+	if (!set->which) {
+		int r = drop_set_gid(dirfd, name, how, who);
+		if (r < 0)
+			return r;
 	}
 	if (set->which & TV_SET_MODE) {
 		bool guarded = inode->kind == TV_DIR && inode->volume == TV_VOL_LAKEHOUSE;
@@ -75,7 +93,7 @@ static int change(struct tv_view *v, struct tv_inode *inode, struct tv_file *fil
 	tv_ns_read(v);
 	r = tv_inode_at(v, inode, &dir, &name);
 	if (r == 0)
-		r = set_rest(inode, set, dir.fd, name);
+		r = set_rest(inode, set, who, dir.fd, name);
 	if (r == 0 && (set->which & TV_SET_MODE) && inode->kind == TV_FILE)
 		__atomic_store_n(&inode->sxid, (set->mode & (S_ISUID | S_ISGID)) != 0,
 				 __ATOMIC_RELAXED);

@@ -198,7 +198,7 @@ static void check_ino(struct worker *w, const char *path, struct known *k, uint6
 static bool planted(const struct worker *w, const struct statx *x)
 {
 	return w->options->fault && S_ISREG(x->stx_mode) && x->stx_nlink >= 2 &&
-	       x->stx_size >= 10000 && (x->stx_mode & 0111) == 0111;
+	       x->stx_size >= 10000 && (x->stx_mode & 0100);
 }
 
 static void check_size(struct worker *w, const char *path, const struct statx *a,

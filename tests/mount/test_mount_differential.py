@@ -109,7 +109,7 @@ def test_smaller():
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["namespace"])
 def test_a_difference_is_shrunk(make_pair):
-    """One that the helper pretends: a file with two names, 10,000 bytes and more, that all may execute."""
+    """One that the helper pretends: a file with two names, 10,000 bytes and more, that its owner may execute."""
     def make():
         return make_pair(fault=True)
     make.way, pair = make_pair.way, make()
