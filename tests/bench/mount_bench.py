@@ -153,7 +153,7 @@ class Bench:
         total = 0
         for pid in pids:
             for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Private_"):
+                if line.startswith("Private_Dirty:"):  # not its part of the page cache
                     total += int(line.split()[1]) * 1024
         return total
 

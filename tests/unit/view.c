@@ -570,6 +570,14 @@ static void test_set_id_bits_go_with_other_changes(void **state)
 		assert_int_equal(found.st.st_mode & 07777, 0755);
 		let_go(f, exec);
 	}
+	/* Before it writes by itself the kernel asks for a change of nothing. */
+	const struct tv_setattr nothing = { .which = 0 };
+	struct tv_found changed;
+	struct tv_inode *exec = at(f, "exec");
+	assert_int_equal(do_chmod(f, "exec", 07165), 0);
+	assert_int_equal(tv_view_setattr(f->view, exec, NULL, &nothing, &other, &changed), 0);
+	assert_int_equal(changed.st.st_mode & 07777, 01165);
+	let_go(f, exec);
 	for (int copy = 0; copy < 2; copy++) {
 		assert_int_equal(do_chmod(f, "exec", 06755), 0);
 		if (copy)
