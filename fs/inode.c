@@ -7,6 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#define LOOKUPS_MAX UINT32_MAX
 #define FIRST_BUCKETS 256
 #define TRIM_AFTER 4096
 
@@ -99,12 +100,27 @@ static size_t inode_bytes(size_t n)
 	return size > sizeof(struct tv_inode) ? size : sizeof(struct tv_inode);
 }
 
-/* What a link takes besides: itself, when it is not the one that an inode begins with, and a name
- * that is not the first. */
-static size_t link_bytes(const struct tv_link *l)
+/* A second name and those after it; the first is at the beginning of its inode, and needs no pointer. */
+struct further_link {
+	struct tv_link link;
+	struct tv_inode *inode;
+};
+
+static struct tv_inode *inode_of(struct tv_link *l)
 {
-	return (l == &l->inode->link ? 0 : sizeof(*l)) +
-	       (l->name == l->inode->first_name ? 0 : strlen(l->name) + 1);
+	return l->further ? ((struct further_link *)l)->inode : (struct tv_inode *)l;
+}
+
+static bool has_first_name(struct tv_link *l)
+{
+	return l->name == inode_of(l)->first_name;
+}
+
+/* What a link takes besides the inode. */
+static size_t link_bytes(struct tv_link *l)
+{
+	return (l->further ? sizeof(struct further_link) : 0) +
+	       (has_first_name(l) ? 0 : strlen(l->name) + 1);
 }
 
 static void chain_link(struct tv_inodes *t, struct tv_link *l)
@@ -154,7 +170,7 @@ static void chain_upper(struct tv_inodes *t, struct tv_inode *inode, uint64_t up
 static void list_nameless(struct tv_inodes *t, struct tv_inode *inode)
 {
 	struct tv_link *l = &inode->link;
-	*l = (struct tv_link){ .chain = t->nameless, .inode = inode };
+	*l = (struct tv_link){ .chain = t->nameless };
 	if (l->chain)
 		l->chain->more = l;
 	t->nameless = l;
@@ -175,7 +191,9 @@ static void set_link(struct tv_inodes *t, struct tv_link *l, struct tv_inode *in
 {
 	if (l == &inode->link)
 		unlist_nameless(t, inode);
-	l->inode = inode;
+	else
+		((struct further_link *)l)->inode = inode;
+	l->further = l != &inode->link;
 	l->parent = parent;
 	l->name = name;
 	l->hash = hash;
@@ -230,7 +248,7 @@ static bool worth_trimming(struct tv_inodes *t)
 
 static void free_name(struct tv_link *l)
 {
-	if (l->name != l->inode->first_name)
+	if (!has_first_name(l))
 		free(l->name);
 }
 
@@ -290,7 +308,7 @@ void tv_inodes_fini(struct tv_inodes *t)
 	/* Those with names are made nameless; then all are in one list. */
 	for (size_t i = 0; i < t->name_buckets; i++) {
 		while (t->by_name[i]) {
-			struct tv_inode *inode = t->by_name[i]->inode;
+			struct tv_inode *inode = inode_of(t->by_name[i]);
 			struct tv_link *l = &inode->link;
 			do
 				unchain_link(t, l);
@@ -302,8 +320,8 @@ void tv_inodes_fini(struct tv_inodes *t)
 	for (struct tv_link *l = t->nameless, *next; l; l = next) {
 		next = l->chain;
 		if (t->gone)
-			t->gone(t->gone_arg, l->inode);
-		free(l->inode);
+			t->gone(t->gone_arg, inode_of(l));
+		free(inode_of(l));
 	}
 	free(t->by_name);
 	free(t->by_upper);
@@ -345,7 +363,7 @@ struct tv_inode *tv_inode_find(struct tv_inodes *t, struct tv_inode *parent, con
 	uint32_t hash = name_hash(parent, name, n);
 	pthread_mutex_lock(&t->lock);
 	struct tv_link *l = find_link(t, parent, name, n, hash);
-	struct tv_inode *inode = l ? l->inode : NULL;
+	struct tv_inode *inode = l ? inode_of(l) : NULL;
 	if (inode)
 		inode->refs++;
 	pthread_mutex_unlock(&t->lock);
@@ -371,7 +389,7 @@ int tv_inode_add(struct tv_inodes *t, struct tv_inode *parent, const char *name,
 
 	pthread_mutex_lock(&t->lock);
 	struct tv_link *l = find_link(t, parent, name, n, hash);
-	struct tv_inode *inode = l ? l->inode : make(t, proto, n);
+	struct tv_inode *inode = l ? inode_of(l) : make(t, proto, n);
 	if (l) {
 		inode->refs++;
 	} else if (inode) {
@@ -391,7 +409,7 @@ int tv_inode_link(struct tv_inodes *t, struct tv_inode *inode, struct tv_inode *
 {
 	uint32_t hash = name_hash(parent, name, n);
 	char *copy = strndup(name, n);
-	struct tv_link *l = calloc(1, sizeof(*l));
+	struct tv_link *l = calloc(1, sizeof(struct further_link));
 
 	if (!copy || !l) {
 		free(copy);
@@ -423,7 +441,7 @@ struct tv_link *tv_inode_link_of(struct tv_inodes *t, struct tv_inode *inode,
 	pthread_mutex_lock(&t->lock);
 	struct tv_link *l = find_link(t, parent, name, n, hash);
 	pthread_mutex_unlock(&t->lock);
-	return l && l->inode == inode ? l : NULL;
+	return l && inode_of(l) == inode ? l : NULL;
 }
 
 /* Moves what a further link says into the first one, which is embedded in the inode. */
@@ -436,6 +454,7 @@ static void promote(struct tv_inodes *t, struct tv_inode *inode)
 	}
 	unchain_link(t, l);
 	inode->link = *l;
+	inode->link.further = false;
 	chain_link(t, &inode->link);
 	free(l);
 }
@@ -446,7 +465,7 @@ void tv_inode_unlink(struct tv_inodes *t, struct tv_inode *inode, struct tv_inod
 	uint32_t hash = name_hash(parent, name, n);
 	pthread_mutex_lock(&t->lock);
 	struct tv_link *l = find_link(t, parent, name, n, hash);
-	if (!l || l->inode != inode) {
+	if (!l || inode_of(l) != inode) {
 		pthread_mutex_unlock(&t->lock);
 		return;
 	}
@@ -479,11 +498,10 @@ int tv_inode_hand_over(struct tv_inodes *t, struct tv_inode *from, struct tv_ino
 		unlist_nameless(t, to);
 		unchain_link(t, &from->link);
 		to->link = from->link;
-		to->link.inode = to;
 		to->link.name = copy ? copy : from->link.name;
 		chain_link(t, &to->link);
 		for (struct tv_link *l = to->link.more; l; l = l->more)
-			l->inode = to;
+			((struct further_link *)l)->inode = to;
 		list_nameless(t, from);
 	}
 	uint64_t upper_ino = from->upper_ino;
@@ -522,8 +540,9 @@ void tv_inode_put(struct tv_inodes *t, struct tv_inode *inode)
 void tv_inode_looked_up(struct tv_inodes *t, struct tv_inode *inode)
 {
 	pthread_mutex_lock(&t->lock);
-	if (inode->nlookup++ == 0)
+	if (inode->nlookup == 0)
 		inode->refs++;
+	inode->nlookup += inode->nlookup < LOOKUPS_MAX;
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -532,7 +551,9 @@ void tv_inode_forget(struct tv_inodes *t, struct tv_inode *inode, uint64_t n)
 	pthread_mutex_lock(&t->lock);
 	/* The kernel never forgets more than it was told; a count that says so is not trusted. */
 	n = n < inode->nlookup ? n : inode->nlookup;
-	inode->nlookup -= n;
+	if (inode->nlookup == LOOKUPS_MAX)
+		n = 0;
+	inode->nlookup -= (uint32_t)n;
 	if (n && inode->nlookup == 0)
 		bury(t, drop(t, inode));
 	bool trim = worth_trimming(t);

@@ -41,32 +41,32 @@ enum tv_volume {
 
 /* One name of an inode. */
 struct tv_link {
-	struct tv_link *chain; /* next in the bucket; nameless: next of these */
-	struct tv_link *more;  /* the inode's next name; nameless: previous of these */
-	struct tv_inode *inode;
+	struct tv_link *chain;	 /* next in the bucket; nameless: next of these */
+	struct tv_link *more;	 /* the inode's next name; nameless: previous of these */
 	struct tv_inode *parent; /* holds a reference; NULL: nameless */
 	char *name;		 /* the inode's first_name, or owned; NULL: nameless */
 	uint32_t hash;
 	bool short_wanted; /* the next look-up must answer with an entry that expires at once */
 	bool short_given;  /* it did */
+	bool further;	   /* not the one that its inode begins with */
 };
 
 struct tv_inode {
-	struct tv_link link;
+	struct tv_link link; /* at the beginning */
 	struct tv_inode *upper_chain;
 	union {
 		struct tv_open *open;	/* files: while open, or nameless (file.c) */
 		struct tv_names *names; /* folders: what the overlay holds (names.h) */
 	};
 	uint64_t ino;
-	uint64_t nlookup;
 	uint64_t upper_ino; /* its st_ino in the overlay's filesystem; 0: not in by_upper */
 	uint64_t size;	    /* frozen file or symlink */
 	int64_t mtime_ns;   /* frozen */
 	struct tv_addr addr;
 	uint32_t refs;
-	uint16_t mode; /* frozen permission bits */
-	uint8_t kind;  /* enum tv_kind; 0: fifo, socket, device */
+	uint32_t nlookup; /* at the highest number it stays, and so does the inode */
+	uint16_t mode;	  /* frozen permission bits */
+	uint8_t kind;	  /* enum tv_kind; 0: fifo, socket, device */
 	uint8_t volume;
 	uint16_t state;
 	bool copying;	   /* guarded by the view's copy mutex */

@@ -126,7 +126,8 @@ struct open_file {
 struct shared {
 	struct call call;
 	uint64_t step;
-	bool idle; /* the call found nothing to work on */
+	bool idle;     /* the call found nothing to work on */
+	bool settling; /* all is done; what later comparisons could not know is made alike */
 	pid_t pids[WORKERS];
 	struct open_file slots[WORKERS][SLOTS], maps[WORKERS][MAPS];
 	bool listing[WORKERS][FOLDERS]; /* under way */

@@ -148,6 +148,10 @@ int main(int argc, char **argv)
 			? run_seed(&p, &o, strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10))
 			: run_script(&p, argv[2]);
 	play_end(&p);
+	if (r == 0) {
+		p.shared->settling = true;
+		compare_tree(&p.own);
+	}
 	if (p.record)
 		fclose(p.record);
 	return r;

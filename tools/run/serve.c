@@ -1,4 +1,5 @@
 /* The daemon from the inside; daemon.h says what it is. */
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 #define DAEMON_SOCK 3
 #define MISSES_KEPT 256
 /* The kernel remembers what it has looked up, and there may be a daemon for each of many runs. */
-#define CACHE_BYTES ((size_t)8 << 20)
+#define CACHE_BYTES ((size_t)2 << 20)
 
 /* A routed name that was looked for before the run had written it; one for each process. */
 struct miss {
@@ -235,6 +236,7 @@ int tv_daemon_serve(const cJSON *config, struct tv_daemon_fds *fds, int sock,
 			     .ready = ready,
 			     .ready_arg = arg,
 			     .lock = PTHREAD_MUTEX_INITIALIZER };
+	mallopt(M_ARENA_MAX, 1); /* one thread does most; an arena a thread took twice the memory */
 	int r = take_routes(&v, err);
 	if (r == 0)
 		r = open_commit(&v, err);
