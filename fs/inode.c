@@ -409,11 +409,11 @@ int tv_inode_link(struct tv_inodes *t, struct tv_inode *inode, struct tv_inode *
 {
 	uint32_t hash = name_hash(parent, name, n);
 	char *copy = strndup(name, n);
-	struct tv_link *l = calloc(1, sizeof(struct further_link));
+	struct further_link *further = calloc(1, sizeof(*further));
 
-	if (!copy || !l) {
+	if (!copy || !further) {
 		free(copy);
-		free(l);
+		free(further);
 		return -ENOMEM;
 	}
 	pthread_mutex_lock(&t->lock);
@@ -421,16 +421,16 @@ int tv_inode_link(struct tv_inodes *t, struct tv_inode *inode, struct tv_inode *
 		if (!inode->link.name) {
 			set_link(t, &inode->link, inode, parent, copy, hash);
 		} else {
-			set_link(t, l, inode, parent, copy, hash);
-			l->more = inode->link.more;
-			inode->link.more = l;
-			l = NULL;
+			set_link(t, &further->link, inode, parent, copy, hash);
+			further->link.more = inode->link.more;
+			inode->link.more = &further->link;
+			further = NULL;
 		}
 		copy = NULL;
 	}
 	pthread_mutex_unlock(&t->lock);
 	free(copy);
-	free(l);
+	free(further);
 	return 0;
 }
 

@@ -187,7 +187,7 @@ static int same_names(struct worker *w, const int dirfd[SIDES], const char *path
 	if (!BOTH(w, "list", n[side] = list_names(dirfd[side], path, &names[side])))
 		return -1;
 	for (int side = A; side < SIDES; side++)
-		if (n[side])
+		if (names[side])
 			qsort(names[side], (size_t)n[side], sizeof(char *), by_name);
 	for (int i = 0; i < n[A]; i++) {
 		const char *a = names[A][i], *b = names[B][i];
