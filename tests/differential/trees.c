@@ -186,10 +186,13 @@ static int same_names(struct worker *w, const int dirfd[SIDES], const char *path
 
 	if (!BOTH(w, "list", n[side] = list_names(dirfd[side], path, &names[side])))
 		return -1;
-	for (int side = A; side < SIDES; side++)
+	for (int side = A; side < SIDES; side++) {
 		if (names[side])
 			qsort(names[side], (size_t)n[side], sizeof(char *), by_name);
-	for (int i = 0; i < n[A]; i++) {
+		else
+			n[side] = 0;
+	}
+	for (int i = 0; i < n[A] && i < n[B]; i++) {
 		const char *a = names[A][i], *b = names[B][i];
 		if (strcmp(a, b) != 0 || strcmp(a + strlen(a) + 1, b + strlen(b) + 1) != 0)
 			differ(w, "names", "%s: lists '%s' (type %s) and '%s' (type %s)", path, a,

@@ -95,7 +95,7 @@ static void test_memory(void **state)
 	assert_true(long_one > one && long_one < one + 14);
 	assert_int_equal(tv_inode_link(&f->t, b, f->root, "c", 1), 0);
 	assert_int_equal(tv_inodes_bytes(&f->t),
-			 alone + one + long_one + sizeof(struct tv_link) + 2);
+			 alone + one + long_one + sizeof(struct tv_link) + sizeof(void *) + 2);
 	tv_inode_put(&f->t, a);
 	tv_inode_unlink(&f->t, b, f->root, "a longer name", 13);
 	assert_int_equal(tv_inodes_bytes(&f->t), alone + long_one + 2); /* "c" */
@@ -152,6 +152,18 @@ static void test_look_ups(void **state)
 	assert_int_equal(gone, 1);
 	tv_inode_forget(&f->t, f->root, 5); /* never looked up */
 	assert_int_equal(f->root->refs, 1);
+	/* A count that went over is not known any more: the inode stays. */
+	a = add(f, f->root, "a", TV_FILE);
+	tv_inode_looked_up(&f->t, a);
+	a->nlookup = UINT32_MAX - 1;
+	tv_inode_looked_up(&f->t, a);
+	tv_inode_looked_up(&f->t, a);
+	tv_inode_forget(&f->t, a, UINT64_MAX);
+	assert_int_equal(a->nlookup, UINT32_MAX);
+	tv_inode_put(&f->t, a);
+	assert_ptr_equal(find(f, f->root, "a"), a);
+	tv_inode_put(&f->t, a);
+	assert_int_equal(gone, 1);
 }
 
 static void test_paths(void **state)
