@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import threading
+import time
 
 import pytest
 
@@ -375,27 +376,39 @@ def test_look_ups_while_a_large_file_is_copied(base, tools, way, foundation):
             (lake / "names" / f"n{i}").touch()
 
     def work():
-        copied, seen = threading.Event(), 0
+        """How long the copy took, and the longest of the look-ups that went on meanwhile."""
+        started, took, waits = threading.Event(), [], []
 
         def copy_up():
+            begin = time.monotonic()
+            started.set()
             with open(view.path / "large.bin", "ab") as f:
                 f.write(b"!")
-            copied.set()
+            took.append(time.monotonic() - begin)
         writer = threading.Thread(target=copy_up)
         writer.start()
-        while not copied.is_set() and seen < 4000:
-            os.stat(view.path / "names" / f"n{seen}")
-            seen += 1
+        started.wait()
+        while not took and len(waits) < 4000:
+            begin = time.monotonic()
+            os.stat(view.path / "names" / f"n{len(waits)}")
+            waits.append(time.monotonic() - begin)
         writer.join()
-        return seen
-    own = Foundation(base, f"large-{way}", foundation.user, tools, fill_large)
-    view = View(own, way, base / f"large-view-{way}", tools).start()
+        return took[0], max(waits)
+    own = Foundation(base, f"copied-{way}", foundation.user, tools, fill_large)
+    views = []
     try:
-        assert view.do(work) >= 20
+        for i in range(5):  # a busy machine may keep a thread waiting for something else
+            views.append(View(own, way, base / f"copied-view-{way}-{i}", tools).start())
+            view = views[-1]
+            copying, longest = view.do(work)
+            if longest < copying / 2:
+                break
+        assert longest < copying / 2
     finally:
-        view.close()
+        for view in views:
+            view.close()
+            shutil.rmtree(view.home)
         shutil.rmtree(own.path)
-        shutil.rmtree(view.home)
 
 
 def test_truncating_open_copies_nothing(view):
