@@ -176,6 +176,7 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	(void)ino_out;
 	(void)flags; /* copy_file_range has none */
 	ssize_t n = in && out ? tv_file_copy(s->view, in, off_in, out, off_out, len, &who) : -EBADF;
+	tv_stats_bytes(&s->stats, TV_FIGURE_RANGE_BYTES, n < 0 ? 0 : (size_t)n);
 	if (n < 0)
 		tv_reply_code(req, (int)n);
 	else
