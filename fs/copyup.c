@@ -80,9 +80,9 @@ static int make_copy(struct tv_view *v, const struct source *from, uint64_t byte
 	if (fd < 0)
 		return fd;
 	int r = 0;
-	if (n > TV_LONG_COPY)
-		tv_takes_long(v);
 	if (n) {
+		if (n > TV_LONG_COPY)
+			tv_takes_long(v);
 		tv_autoclose int blob = v->blobs.open(v->blobs.arg, &from->addr);
 		r = blob < 0 ? blob : copy_bytes(blob, fd, n, n == from->size);
 	}
@@ -235,7 +235,7 @@ static int copy_up_file(struct tv_view *v, struct tv_inode *inode, uint64_t byte
 /* 1 when the inode is ours to copy, 0 when it is in the overlay already. */
 static int claim(struct tv_view *v, struct tv_inode *inode)
 {
-	for (bool told = false;; told = true) {
+	for (;;) {
 		tv_ns_read(v);
 		bool upper = inode->state & TV_INODE_UPPER, frozen = inode->state & TV_INODE_FROZEN;
 		pthread_mutex_lock(&v->copies);
@@ -243,11 +243,11 @@ static int claim(struct tv_view *v, struct tv_inode *inode)
 		if (!upper && frozen && !busy)
 			inode->copying = true;
 		tv_ns_done(v);
-		if (!upper && busy && told)
-			pthread_cond_wait(&v->copied, &v->copies);
-		pthread_mutex_unlock(&v->copies);
-		if (!upper && busy && !told)
+		if (!upper && busy) {
 			tv_takes_long(v);
+			pthread_cond_wait(&v->copied, &v->copies);
+		}
+		pthread_mutex_unlock(&v->copies);
 		if (upper || !frozen)
 			return upper ? 0 : -ESTALE;
 		if (!busy)

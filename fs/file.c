@@ -305,11 +305,10 @@ static int open_upper_fd(struct tv_view *v, struct tv_inode *inode, int flags)
 static void drop_set_id(const struct tv_inode *inode, int fd, const struct tv_caller *who)
 {
 	struct stat st;
-	if (!__atomic_load_n(&inode->sxid, __ATOMIC_RELAXED) || who->uid == 0 || fstat(fd, &st) < 0)
+	if (!__atomic_load_n(&inode->sxid, __ATOMIC_RELAXED) || fstat(fd, &st) < 0)
 		return;
-	/* Which other groups the caller is in is not known here: then it goes, too. */
-	mode_t gone = S_ISUID | (st.st_mode & S_IXGRP || st.st_gid != who->gid ? S_ISGID : 0);
-	if (st.st_mode & gone)
+	mode_t gone = tv_set_id_gone(&st, who);
+	if (gone)
 		fchmod(fd, st.st_mode & 07777 & ~gone);
 }
 

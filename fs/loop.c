@@ -7,10 +7,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fs/ops-common.h"
+#include "store/base/clock.h"
 
 #ifdef TV_SINGLE_THREAD
 #define THREADS 1
@@ -26,13 +26,6 @@
 #define LONG_NS 1000000 /* or one had to, while another took so long */
 #define CROWD_NS 50000000 /* for how long threads that were called stay */
 #define NUDGE_NS 20000000 /* between two nudges of threads that are to end */
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 int tv_loop_init(struct tv_loop *l)
 {
@@ -167,13 +160,13 @@ static bool others_need_them(struct tv_loop *l, int64_t now)
 /* Looks for a request for a moment. */
 static bool look(struct tv_loop *l)
 {
-	int64_t start = now_ns(), last = start;
+	int64_t start = tv_monotonic_ns(), last = start;
 	if (l->processors < 2 || l->in_vain >= IN_VAIN_MAX || others_need_them(l, start) ||
 	    atomic_exchange(&l->looking, true))
 		return false;
 	bool found = false;
 	for (int64_t now = start; !found && now - start < LOOK_NS && now - last < SHARED_NS;
-	     now = now_ns()) {
+	     now = tv_monotonic_ns()) {
 		last = now;
 		found = waiting(l);
 	}
@@ -185,9 +178,9 @@ static bool look(struct tv_loop *l)
 /* Sleeps for a request. */
 static int receive(struct tv_loop *l, struct fuse_buf *buf)
 {
-	int64_t start = now_ns();
+	int64_t start = tv_monotonic_ns();
 	int r = fuse_session_receive_buf(l->fuse, buf);
-	if (now_ns() - start < SOON_NS)
+	if (tv_monotonic_ns() - start < SOON_NS)
 		l->in_vain = 0;
 	return r;
 }
@@ -201,7 +194,7 @@ static void judge(struct tv_loop_thread *t, int64_t took)
 		return;
 	t->waited = 0;
 	pthread_mutex_lock(&t->loop->lock);
-	t->loop->crowd_until = now_ns() + CROWD_NS;
+	t->loop->crowd_until = tv_monotonic_ns() + CROWD_NS;
 	call_another(t->loop);
 	pthread_mutex_unlock(&t->loop->lock);
 }
@@ -219,7 +212,7 @@ static void serve(struct tv_loop *l, struct tv_loop_thread *t)
 			r = fuse_session_receive_buf(l->fuse, &buf);
 		} else {
 			t->waited = 0;
-			bool crowd = now_ns() < l->crowd_until;
+			bool crowd = tv_monotonic_ns() < l->crowd_until;
 			if (!crowd && look(l))
 				r = fuse_session_receive_buf(l->fuse, &buf);
 			else if (!crowd && left_to_others(l))
@@ -229,9 +222,9 @@ static void serve(struct tv_loop *l, struct tv_loop_thread *t)
 		}
 		took = 0;
 		if (r > 0) {
-			int64_t start = now_ns();
+			int64_t start = tv_monotonic_ns();
 			fuse_session_process_buf(l->fuse, &buf);
-			took = now_ns() - start;
+			took = tv_monotonic_ns() - start;
 		}
 		if ((r <= 0 && r != -EINTR) || fuse_session_exited(l->fuse))
 			end(l, r < 0 && r != -EINTR ? r : 0);

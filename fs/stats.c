@@ -8,7 +8,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "store/base/cleanup.h"
 #include "store/base/clock.h"
@@ -20,13 +19,6 @@
 #define ACCEPT_PAUSE_MS 50
 
 /* --- counting ------------------------------------------------------------------------------ */
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 static void thread_ended(void *arg)
 {
@@ -90,14 +82,15 @@ void tv_stats_begin(struct tv_stats *s, enum tv_op op)
 		return;
 	t->op = op;
 	tv_count(&t->ops[op].begun, 1);
-	t->start_ns = now_ns();
+	t->start_ns = tv_monotonic_ns();
 }
 
 void tv_stats_end(struct tv_stats *s)
 {
 	struct tv_stats_thread *t = pthread_getspecific(s->key);
 	if (t)
-		tv_histogram_add(&t->ops[t->op].latency, now_ns() - t->start_ns);
+		tv_histogram_add(&t->ops[t->op].latency,
+				 (uint64_t)(tv_monotonic_ns() - t->start_ns));
 }
 
 void tv_stats_failed(struct tv_stats *s)

@@ -18,7 +18,7 @@ struct tv_stats_thread {
 	struct tv_stats_thread *next;
 	bool taken; /* by a living thread */
 	enum tv_op op;
-	uint64_t start_ns; /* of the request in hand */
+	int64_t start_ns; /* of the request in hand */
 	struct tv_op_figures ops[TV_OP_COUNT];
 	uint64_t bytes[TV_FIGURE_RANGE_BYTES + 1]; /* by enum tv_figure */
 };

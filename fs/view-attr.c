@@ -28,16 +28,13 @@ static int set_size(struct tv_view *v, struct tv_inode *inode, struct tv_file *f
 }
 
 /* A chown by us leaves set-gid where the group may not execute; the one who asked may not have kept it. */
-static int drop_set_gid(int dirfd, const char *name, int how, const struct tv_caller *who)
+static int drop_set_id(int dirfd, const char *name, int how, const struct tv_caller *who)
 {
 	struct stat st;
-	if (who->uid == 0)
-		return 0;
 	if (fstatat(dirfd, name, &st, how) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || !(st.st_mode & S_ISGID) || st.st_gid == who->gid)
-		return 0;
-	return tv_upper_chmod(dirfd, name, st.st_mode & 07777 & ~(mode_t)S_ISGID);
+	mode_t gone = S_ISREG(st.st_mode) ? tv_set_id_gone(&st, who) : 0;
+	return gone ? tv_upper_chmod(dirfd, name, st.st_mode & 07777 & ~gone) : 0;
 }
 
 static int set_rest(const struct tv_inode *inode, const struct tv_setattr *set,
@@ -54,7 +51,7 @@ static int set_rest(const struct tv_inode *inode, const struct tv_setattr *set,
 			return -errno;
 	}
 	if (!set->which) {
-		int r = drop_set_gid(dirfd, name, how, who);
+		int r = drop_set_id(dirfd, name, how, who);
 		if (r < 0)
 			return r;
 	}

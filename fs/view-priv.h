@@ -150,9 +150,19 @@ void tv_found_fill(struct tv_view *v, const struct tv_spot *spot, struct tv_inod
 int tv_inode_live(struct tv_view *v, struct tv_inode *inode, struct tv_inode **out);
 bool tv_inode_writable(const struct tv_view *v, const struct tv_inode *inode);
 
+/* Which set-id bits of a file go when this caller writes it. Which other groups he is in is not known
+ * here: set-gid goes, too. */
+static inline mode_t tv_set_id_gone(const struct stat *st, const struct tv_caller *who)
+{
+	if (who->uid == 0)
+		return 0;
+	mode_t gone = S_ISUID | (st->st_mode & S_IXGRP || st->st_gid != who->gid ? S_ISGID : 0);
+	return st->st_mode & gone;
+}
+
 #define TV_LONG_COPY (256 << 10) /* bytes from which copying takes long */
 
-/* Lets others answer what comes while this thread is busy. No lock is held. */
+/* Lets others answer what comes while this thread is busy. ns is not held. */
 static inline void tv_takes_long(struct tv_view *v)
 {
 	if (v->teller.takes_long)

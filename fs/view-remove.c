@@ -65,8 +65,8 @@ int tv_view_unlink(struct tv_view *v, struct tv_inode *dir, const char *name)
 		}
 	}
 	if (r == 0) {
-		tv_inode_unlink(&v->inodes, inode, spot.dir, spot.name, spot.n);
 		tv_names_change(spot.dir);
+		tv_inode_unlink(&v->inodes, inode, spot.dir, spot.name, spot.n);
 	}
 	tv_ns_done(v);
 	tv_inode_put(&v->inodes, inode);
@@ -160,8 +160,8 @@ int tv_view_rmdir(struct tv_view *v, struct tv_inode *dir, const char *name)
 	else if (r == 0)
 		tv_dir_gone(inode);
 	if (r == 0) {
-		tv_inode_unlink(&v->inodes, inode, spot.dir, spot.name, spot.n);
 		tv_names_change(spot.dir);
+		tv_inode_unlink(&v->inodes, inode, spot.dir, spot.name, spot.n);
 	}
 	tv_ns_done(v);
 	tv_inode_put(&v->inodes, inode);

@@ -38,11 +38,10 @@ struct tv_backing {
 	void *arg;
 };
 
-/* Called without locks. */
 struct tv_teller {
-	/* Tells the kernel that its cached attributes of an inode are not right any more. */
+	/* Tells the kernel that its cached attributes of an inode are not right any more. Called without locks. */
 	void (*stale)(void *arg, struct tv_inode *inode);
-	/* What this thread does next takes long, by the time of a request. */
+	/* What this thread does next takes long, by the time of a request. Takes no lock of the view. */
 	void (*takes_long)(void *arg);
 	void *arg;
 };

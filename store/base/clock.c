@@ -24,6 +24,13 @@ int64_t tv_boottime_ns(void)
 	return tv_ns_from_timespec(ts);
 }
 
+int64_t tv_monotonic_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return tv_ns_from_timespec(ts);
+}
+
 void tv_time_format(int64_t ns, char *out)
 {
 	struct timespec ts = tv_timespec_from_ns(ns);

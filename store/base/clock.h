@@ -1,4 +1,4 @@
-/* Time in text, and ids that contain it. All times are nanoseconds since 1970-01-01 UTC. */
+/* Time in text, and ids that contain it. Times in text are nanoseconds since 1970-01-01 UTC. */
 #ifndef TV_STORE_BASE_CLOCK_H
 #define TV_STORE_BASE_CLOCK_H
 
@@ -9,8 +9,9 @@
 #define TV_TIME_TEXT 40 /* room for RFC 3339 with nanoseconds */
 #define TV_UUID_TEXT 37
 
-int64_t tv_now_ns(void);      /* wall clock */
-int64_t tv_boottime_ns(void); /* never goes back, counts suspend */
+int64_t tv_now_ns(void);       /* wall clock */
+int64_t tv_boottime_ns(void);  /* never goes back, counts suspend */
+int64_t tv_monotonic_ns(void); /* never goes back, for how long something takes */
 
 /* "2026-01-19T12:00:00Z", with a fraction only when it is not zero. out has TV_TIME_TEXT bytes. */
 void tv_time_format(int64_t ns, char *out);

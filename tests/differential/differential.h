@@ -171,16 +171,20 @@ __attribute__((format(printf, 3, 4), noreturn)) void differ(struct worker *w, co
 /* Compares the outcome of one call; true when it went well on both sides. */
 bool same(struct worker *w, const char *what, const long result[SIDES], const int error[SIDES]);
 
-/* Runs an expression, which uses `side`, on both sides. */
+/* Runs an expression, which uses `side`, on both sides, for what it gives and its errno. */
+#define EACH_SIDE(result, error, expression)                                                       \
+	for (int side = A; side < SIDES; side++) {                                                 \
+		errno = 0;                                                                         \
+		(result)[side] = (long)(expression);                                               \
+		(error)[side] = errno;                                                             \
+	}
+
+/* The same, and both must give the same. */
 #define BOTH(w, what, expression)                                                                  \
 	(__extension__({                                                                           \
 		long both_result[SIDES];                                                           \
 		int both_error[SIDES];                                                             \
-		for (int side = A; side < SIDES; side++) {                                         \
-			errno = 0;                                                                 \
-			both_result[side] = (long)(expression);                                    \
-			both_error[side] = errno;                                                  \
-		}                                                                                  \
+		EACH_SIDE(both_result, both_error, expression)                                     \
 		same(w, what, both_result, both_error);                                            \
 	}))
 

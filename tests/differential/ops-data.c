@@ -75,10 +75,7 @@ static void run_pread(struct worker *w, const struct call *c)
 	if (!s)
 		return;
 	align(s, &at, &n);
-	for (int side = A; side < SIDES; side++) {
-		got[side] = pread(s->fd[side], w->buffer[side], n, at);
-		error[side] = errno;
-	}
+	EACH_SIDE(got, error, pread(s->fd[side], w->buffer[side], n, at))
 	read_compared(w, s, "pread", at, got, error, n);
 }
 
@@ -95,10 +92,7 @@ static void run_read(struct worker *w, const struct call *c)
 	align(s, &at, &n);
 	if (at != start)
 		BOTH(w, "lseek", lseek(s->fd[side], at, SEEK_SET));
-	for (int side = A; side < SIDES; side++) {
-		got[side] = read(s->fd[side], w->buffer[side], n);
-		error[side] = errno;
-	}
+	EACH_SIDE(got, error, read(s->fd[side], w->buffer[side], n))
 	read_compared(w, s, "read", at, got, error, n);
 	/* Frozen bytes may have led to another position. */
 	if (s->frozen.reads != LIVE)
@@ -131,11 +125,7 @@ static void run_readv(struct worker *w, const struct call *c)
 		idle(w); /* the pieces are not aligned */
 		return;
 	}
-	for (int side = A; side < SIDES; side++) {
-		int k = pieces(w->buffer[side], n, v);
-		got[side] = preadv2(s->fd[side], v, k, at, 0);
-		error[side] = errno;
-	}
+	EACH_SIDE(got, error, preadv2(s->fd[side], v, pieces(w->buffer[side], n, v), at, 0))
 	read_compared(w, s, "preadv2", at, got, error, n);
 }
 
