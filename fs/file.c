@@ -460,12 +460,20 @@ static int serving_fd(struct tv_view *v, struct tv_file *f, int *own)
 	return f->fd;
 }
 
+/* Of what it reads below by itself the kernel asks for no bytes, but for readahead that a client wants
+ * (posix_fadvise, readahead). It would keep them in a cache that nobody reads; they are wanted below, in the
+ * blob's. An error is no harm: readahead may fail. A single page is answered: who needs one truly (a probe in
+ * a program) asks for so much. */
 ssize_t tv_file_read(struct tv_view *v, struct tv_file *f, void *buf, size_t n, off_t at)
 {
 	tv_autoclose int own = -1;
 	int fd = serving_fd(v, f, &own);
 	if (fd < 0)
 		return fd;
+	if (f->backing_id && n > (size_t)getpagesize()) {
+		posix_fadvise(fd, at, (off_t)n, POSIX_FADV_WILLNEED);
+		return -EAGAIN;
+	}
 	size_t done = 0;
 	while (done < n) {
 		ssize_t got = pread(fd, (char *)buf + done, n - done, at + (off_t)done);

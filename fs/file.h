@@ -29,6 +29,7 @@ int tv_file_backing(const struct tv_file *f);
 /* True when what the kernel has cached of a plain handle's file is still right. */
 bool tv_file_keep_cache(const struct tv_view *v, const struct tv_file *f);
 
+/* -EAGAIN: readahead of a passed handle, which was asked for below instead. */
 ssize_t tv_file_read(struct tv_view *v, struct tv_file *f, void *buf, size_t n, off_t at);
 ssize_t tv_file_write(struct tv_view *v, struct tv_file *f, const void *buf, size_t n, off_t at,
 		      const struct tv_caller *who);

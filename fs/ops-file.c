@@ -106,7 +106,9 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t at,
 		n = f ? tv_file_read(s->view, f, buf, size, at)
 		      : tv_readers_read(&s->readers, s->view, tv_inode_of(s, ino), buf, size, at);
 	tv_stats_bytes(&s->stats, TV_FIGURE_READ_BYTES, n < 0 ? 0 : (size_t)n);
-	if (n < 0)
+	if (n == -EAGAIN)
+		fuse_reply_err(req, EAGAIN); /* readahead; no error to count */
+	else if (n < 0)
 		tv_reply_code(req, (int)n);
 	else
 		fuse_reply_buf(req, buf, (size_t)n);

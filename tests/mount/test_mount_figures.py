@@ -94,6 +94,26 @@ def test_bytes(view):
 
 
 @pytest.mark.parametrize("way", ["passthrough", "plain"])
+def test_readahead_that_is_asked_for(view):
+    """What the kernel reads by itself it must not also get from the daemon, for a cache that nobody reads."""
+    size = 3 << 20
+
+    def act():
+        with open(view.path / "big.bin", "rb") as f:
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+            os.posix_fadvise(f.fileno(), 5000, 3000, os.POSIX_FADV_WILLNEED)
+            return f.read()
+    assert view.do(act) == view.do((view.path / "big.bin").read_bytes)
+    stats = settled(view)
+    assert stats["operations"]["read"] > 0
+    if view.passthrough:
+        assert stats["read_bytes"] <= 4096
+    else:
+        assert stats["read_bytes"] >= size
+    assert not stats["operation_errors"]
+
+
+@pytest.mark.parametrize("way", ["passthrough", "plain"])
 def test_what_is_held(view):
     """Open files and folders, backing ids, caches: there while it is needed, then gone."""
     def level(stats):
