@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "fs/ops-common.h"
@@ -17,11 +18,11 @@
 #else
 #define THREADS TV_LOOP_THREADS
 #endif
-#define LOOK_NS 60000	/* for how long a thread looks for the next request */
+#define LOOK_NS 500000	/* for how long a thread looks for the next request */
 #define SHARED_NS 20000 /* an interruption that ends the look: somebody else needs this processor */
-#define ASK_NS 10000000 /* how often it is asked whether all processors are busy */
+#define ASK_NS 5000000	/* how often it is asked whether all processors are busy */
 #define IN_VAIN_MAX 3	/* so often in a row nothing came: looking is not worth it, */
-#define SOON_NS 100000	/* until a request comes within this time */
+#define SOON_NS 700000	/* until a request comes within this time */
 #define WAITED_MAX 8	/* so many requests in a row had to wait: one thread does not keep up; */
 #define LONG_NS 1000000 /* or one had to, while another took so long */
 #define CROWD_NS 50000000 /* for how long threads that were called stay */
@@ -157,7 +158,16 @@ static bool others_need_them(struct tv_loop *l, int64_t now)
 	return l->busy;
 }
 
-/* Looks for a request for a moment. */
+/* How often this thread had to make room for another one. */
+static long pushed_off(void)
+{
+	struct rusage used;
+	getrusage(RUSAGE_THREAD, &used);
+	return used.ru_nivcsw;
+}
+
+/* Looks for a request for a moment. Who had to make room meanwhile leaves the processors to others for a
+ * while: the client that was just answered may be the one that needs this one. */
 static bool look(struct tv_loop *l)
 {
 	int64_t start = tv_monotonic_ns(), last = start;
@@ -165,10 +175,15 @@ static bool look(struct tv_loop *l)
 	    atomic_exchange(&l->looking, true))
 		return false;
 	bool found = false;
+	long before = pushed_off();
 	for (int64_t now = start; !found && now - start < LOOK_NS && now - last < SHARED_NS;
 	     now = tv_monotonic_ns()) {
 		last = now;
 		found = waiting(l);
+	}
+	if (!found && pushed_off() != before) {
+		l->busy = true;
+		l->asked_at = tv_monotonic_ns();
 	}
 	l->in_vain = found ? 0 : l->in_vain + 1;
 	atomic_store(&l->looking, false);
