@@ -27,7 +27,7 @@ from mount_works import all_works  # noqa: E402
 
 SCALE = float(os.environ.get("BENCH_SCALE", "1"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5" if SCALE >= QUICK else "2"))
-MINUTES = 25 if SCALE >= QUICK else 2  # a slower or busy machine gets fewer rounds, not more time
+MINUTES = 35 if SCALE >= QUICK else 2  # a slower or busy machine gets fewer rounds, not more time
 OUT = pathlib.Path(os.environ.get("BENCH_OUT", ROOT / "build/bench"))
 
 
@@ -48,8 +48,19 @@ def choose(bench, words):
     return select(works, words), chosen
 
 
+def idling():
+    """What a processor does that has nothing to do: of FUSE, most is waking it up."""
+    cpuidle = pathlib.Path("/sys/devices/system/cpu/cpuidle/current_governor")
+    polls = pathlib.Path("/sys/module/haltpoll/parameters/guest_halt_poll_ns")
+    governor = cpuidle.read_text().strip() if cpuidle.exists() else "unknown"
+    if governor != "haltpoll" or not polls.exists():
+        return f"idle processors: governor {governor}"
+    us = int(polls.read_text()) // 1000
+    return f"idle processors poll for {us} µs, then halt" if us else "idle processors halt at once"
+
+
 def machine():
-    return {"system": f"{platform.system()} {platform.release()}", "cores": os.cpu_count(),
+    return {"idle": idling(), "system": f"{platform.system()} {platform.release()}", "cores": os.cpu_count(),
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)}
 
 
@@ -70,7 +81,8 @@ def run_all(folder, words, started):
     works, subjects = choose(bench, words)
     doc = {"machine": machine(), "version": bench.tvfs("version", cwd="/").strip(), "scale": SCALE,
            "rounds": ROUNDS, "works": []}
-    print(f"{doc['machine']['system']}, {doc['machine']['cores']} cores, {doc['machine']['memory_gb']} GB; "
+    print(f"{doc['machine']['system']}, {doc['machine']['cores']} cores, {doc['machine']['memory_gb']} GB, "
+          f"{doc['machine']['idle']}; "
           f"{doc['version']}; scale {SCALE:g}\n"
           f"~: stopped after some seconds, or done on a part of the tree, and multiplied", flush=True)
     try:

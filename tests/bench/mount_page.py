@@ -20,7 +20,7 @@ def images():
 def figures(doc):
     machine = doc["machine"]
     head = (f"{machine['system'].split('-')[0]}, {machine['cores']} cores, {machine['memory_gb']} GB of memory, "
-            f"ext4; {doc['version']}; {doc['seconds'] // 60} min.")
+            f"ext4, {machine['idle']}; {doc['version']}; {doc['seconds'] // 60} min.")
     parts = [head, "", "Medians: the mount in ms, all else as a ratio to ext4's time.", "",
              mount_table.markdown_overview(doc), "", images(), "", "## Goals", "", mount_table.markdown_goals(doc["goals"]), "",
              "## Figures"]
