@@ -12,7 +12,7 @@ import time
 from mount_bench import QUICK
 from mount_sandbox import missing, remove
 
-CORE_BUDGET, PEER_BUDGET = 8, 3  # seconds a work, at full scale; after that a subject sits rounds out
+CORE_BUDGET, PEER_BUDGET = 16, 3  # seconds a work, at full scale; after that a subject sits rounds out
 
 
 def mounted(place):
