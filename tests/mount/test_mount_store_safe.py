@@ -222,6 +222,13 @@ def test_a_changed_blob_is_found(victim, root_foundation):
     blob.chmod(0o600)
     blob.write_bytes(b"onE\n")
     os.utime(blob, ns=(before.st_atime_ns, before.st_mtime_ns))
+    deep = os.open(made.path, os.O_RDONLY)
+    for _ in range(20):  # other tests leave folders that no path reaches
+        os.mkdir("q" * 250, dir_fd=deep)
+        below = os.open("q" * 250, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(deep)
     assert list(changed_blobs(made.path.parent)) == [str(blob)]
     with pytest.raises(AssertionError, match="blobs were changed"):
         assert_blobs_unchanged(made.path)
