@@ -384,7 +384,7 @@ int do_truncate(struct views *f, const char *path, off_t size)
 
 const char *text_of(struct views *f, struct tv_file *file)
 {
-	static char text[8192];
+	static char text[4096 + 1]; /* of a passed handle a page is given and no more */
 	ssize_t n = tv_file_read(f->view, file, text, sizeof(text) - 1, 0);
 	assert_true(n >= 0);
 	text[n] = '\0';
