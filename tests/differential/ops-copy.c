@@ -107,12 +107,15 @@ static void write_records(int dirfd, const char *path, int writer)
 {
 	char record[RECORD + 1];
 	int fd = openat(dirfd, path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK);
-	for (int i = 0; i < RECORDS; i++) {
+	ssize_t done = fd < 0 ? -1 : RECORD;
+	for (int i = 0; i < RECORDS && done == RECORD; i++) {
 		snprintf(record, sizeof(record), "%d %-29d\n", writer, i);
-		if (write(fd, record, RECORD) != RECORD)
-			_exit(1);
+		done = write(fd, record, RECORD);
 	}
-	_exit(0);
+	if (done != RECORD)
+		dprintf(STDOUT_FILENO, "append at once: writer %d: %s\n", writer,
+			done < 0 ? strerrorname_np(errno) : "a part of a record was written");
+	_exit(done != RECORD);
 }
 
 /* Each writer's records must be there, whole and in their order. */
@@ -148,13 +151,17 @@ static void append_race(struct worker *w, int side, const char *path, int fd)
 	for (int i = 0; i < WRITERS; i++)
 		waitpid(pids[i], NULL, 0); /* ECHILD once it ended: SIGCHLD is ignored */
 	ssize_t n = pread(fd, w->buffer[side], BUFFER, before.st_size);
-	if (fstat(fd, &after) < 0 || after.st_size - before.st_size != WRITERS * RECORDS * RECORD ||
+	if (n < 0 || fstat(fd, &after) < 0)
+		differ(w, "append race", "%s: what was appended at once cannot be read: %s", path,
+		       strerrorname_np(errno));
+	if (after.st_size - before.st_size != WRITERS * RECORDS * RECORD ||
 	    n != WRITERS * RECORDS * RECORD || !records_right(w->buffer[side]))
 		differ(w, "append race",
 		       "%s: writers of side %c that append at once disturb each other: %ld to %ld bytes",
 		       path, 'A' + side, (long)before.st_size, (long)after.st_size);
 	if (ftruncate(fd, before.st_size) < 0)
-		differ(w, "append race", "%s: cannot be cut to its old length", path);
+		differ(w, "append race", "%s: cannot be cut to its old length: %s", path,
+		       strerrorname_np(errno));
 }
 
 static void run_append_race(struct worker *w, const struct call *c)

@@ -54,11 +54,24 @@ static int by_name(const void *a, const void *b)
 
 /* --- one file ------------------------------------------------------------------------------ */
 
+/* What a side that gave too little says when it is asked for the next byte. */
+static const char *why_short(int fd, off_t at)
+{
+	char byte;
+	return pread(fd, &byte, 1, at) < 0 ? strerrorname_np(errno) : "ok";
+}
+
 static void compare_piece(struct worker *w, const char *path, const int fd[SIDES], off_t at,
 			  size_t n)
 {
 	long got[SIDES];
-	if (!BOTH(w, "read to compare", got[side] = pread(fd[side], w->buffer[side], n, at)) ||
+	int error[SIDES];
+	EACH_SIDE(got, error, pread(fd[side], w->buffer[side], n, at))
+	if (got[B] >= 0 && got[B] < got[A])
+		differ(w, "short read to compare",
+		       "read to compare: %s: the view gives %ld bytes of %ld, of the rest: %s",
+		       path, got[B], got[A], why_short(fd[B], at + got[B]));
+	if (!same(w, "read to compare", got, error) ||
 	    memcmp(w->buffer[A], w->buffer[B], (size_t)got[A]) == 0)
 		return;
 	long i = 0;
