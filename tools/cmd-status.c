@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 
 #include "store/base/cleanup.h"
@@ -17,6 +18,7 @@ struct state {
 	const char *ref;
 	struct tv_rev head;
 	bool has_head, has_live;
+	bool is_view; /* where the live folder should be */
 	struct tv_worktree live;
 	struct tv_refused refused; /* what of it no commit would take */
 	struct tv_err why_not;	   /* no live folder because … */
@@ -53,7 +55,8 @@ static int find_state(struct tv_cli *cli, struct state *s)
 	s->has_live = r == 0;
 	s->why_not = cli->err;
 	tv_err_clear(&cli->err);
-	return r == -TV_E_MISSING ? 0 : r;
+	s->is_view = r == -EOPNOTSUPP;
+	return r == -TV_E_MISSING || s->is_view ? 0 : r;
 }
 
 /* What the live folder changed since it was last synced. */
@@ -73,7 +76,7 @@ static int changes_here(struct state *s, struct tv_changes *c)
 static int changes_there(struct state *s, struct tv_changes *c)
 {
 	tv_autocommit struct tv_commit head = TV_COMMIT_INIT;
-	if (!s->has_head)
+	if (!s->has_head || s->is_view)
 		return 0;
 	int r = tv_commit_get(s->cli->store, &s->head.commit, &head, &s->cli->err);
 	if (r < 0)
@@ -180,12 +183,10 @@ static void put_live(const struct state *s)
 	}
 }
 
-static int report_text(struct state *s)
+/* What the live folder and the ref have that the other has not. */
+static int put_changes(struct state *s)
 {
 	struct tv_cli *cli = s->cli;
-	tv_autojson cJSON *leases = cJSON_CreateArray();
-	put_head(s);
-	put_live(s);
 	int r = section(s, "nothing changed here", "changed here, 'tvfs commit' publishes it",
 			changes_here);
 	if (r == 0 && s->refused.len) {
@@ -195,6 +196,16 @@ static int report_text(struct state *s)
 	if (r == 0)
 		r = section(s, "nothing published since",
 			    "published since, 'tvfs sync' brings it here", changes_there);
+	return r;
+}
+
+static int report_text(struct state *s)
+{
+	struct tv_cli *cli = s->cli;
+	tv_autojson cJSON *leases = cJSON_CreateArray();
+	put_head(s);
+	put_live(s);
+	int r = s->is_view ? 0 : put_changes(s);
 	if (r == 0)
 		r = tv_lease_each(cli->store, on_lease, leases, &cli->err);
 	const cJSON *o;

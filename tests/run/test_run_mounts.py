@@ -291,6 +291,19 @@ def test_a_mounted_view_is_not_imported(project):
     project("umount", project.lake)
 
 
+def test_status_beside_a_mounted_lakehouse(project):
+    """The live folder cannot be looked at; what is published and in use is told."""
+    project("mount", project.lake)
+    try:
+        told = project("status").out
+        assert "is a tvfs view" in told and "in use: mount" in told
+        assert "tvfs sync" not in told and "nothing" not in told
+        doc = project.json("status")
+        assert "lakehouse" not in doc and len(doc["in_use"]) == 1 and doc["commit"]
+    finally:
+        project("umount", project.lake)
+
+
 def test_run_over_a_mounted_lakehouse(project):
     """A run does not care what lies on the folder below its view."""
     project("mount", project.lake)
