@@ -216,12 +216,23 @@ static void check_size(struct worker *w, const char *path, const struct statx *a
 		       f && f->reads != LIVE ? f->len : -1);
 }
 
+/* The writing back of what was stored through a mapping is a write of the daemon's: one of an ordinary user takes
+ * set-id bits away; on ext4 they stay (docs/limits.md). */
+static bool same_mode(const struct statx *a, const struct statx *b, struct known *k)
+{
+	unsigned other = a->stx_mode ^ b->stx_mode;
+	k->set_ids_lost = other && S_ISREG(a->stx_mode) && getuid() != 0 &&
+			  !(other & ~(unsigned)(S_ISUID | S_ISGID)) && !(b->stx_mode & other) &&
+			  (k->loose_times || k->set_ids_lost);
+	return !other || k->set_ids_lost;
+}
+
 static void check_stat(struct worker *w, const char *path, const struct statx *a,
 		       const struct statx *b, struct known *k, struct frozen *f)
 {
 	bool dir = S_ISDIR(a->stx_mode);
 
-	if (a->stx_mode != b->stx_mode)
+	if (!same_mode(a, b, k))
 		differ(w, "mode", "%s: mode %o and %o", path, a->stx_mode, b->stx_mode);
 	if (a->stx_uid != b->stx_uid || a->stx_gid != b->stx_gid)
 		differ(w, "owner", "%s: owner %u:%u and %u:%u", path, a->stx_uid, a->stx_gid,
@@ -245,6 +256,15 @@ static void settle_times(struct worker *w, const char *path, int flags)
 	BOTH(w, "utimens", utimensat(w->base[side], path, times, flags & AT_SYMLINK_NOFOLLOW));
 }
 
+/* The same for set-id bits, which such a writing back may take away. */
+static void settle_mode(struct worker *w, const char *path, int flags, mode_t mode)
+{
+	if (S_ISREG(mode) && (mode & (S_ISUID | S_ISGID)) && getuid() != 0)
+		BOTH(w, "chmod",
+		     fchmodat(w->base[side], path, mode & 07777 & ~(mode_t)(S_ISUID | S_ISGID),
+			      flags & AT_SYMLINK_NOFOLLOW));
+}
+
 void compare_stat(struct worker *w, const char *path, int flags)
 {
 	struct statx x[SIDES];
@@ -253,10 +273,12 @@ void compare_stat(struct worker *w, const char *path, int flags)
 		return;
 	struct known *k =
 		known_by(w->shared, x[A].stx_ino, born_of(w->base[A], path, flags, &x[A]));
+	if (!w->shared->settling || !k->loose_times)
+		check_stat(w, path, &x[A], &x[B], k, NULL);
+	if (w->shared->settling && (k->loose_times || k->set_ids_lost))
+		settle_mode(w, path, flags, x[A].stx_mode);
 	if (w->shared->settling && k->loose_times)
 		settle_times(w, path, flags);
-	else
-		check_stat(w, path, &x[A], &x[B], k, NULL);
 }
 
 void compare_fstat(struct worker *w, struct slot *s)

@@ -105,7 +105,8 @@ struct folder {
 /* A file of the plain folder, and what is known of its view. */
 struct known {
 	uint64_t ino, born, view_ino;
-	bool loose_times; /* dirtied through a mapping: its times are those of the writing back */
+	bool loose_times;  /* dirtied through a mapping: its times are those of the writing back */
+	bool set_ids_lost; /* on the view's side, by the writing back of what was stored */
 	bool locks_apart; /* open before and after its first change: the view has two sets of locks */
 	uint64_t frozen_closed_ms;
 };
