@@ -1,11 +1,15 @@
 #include "store/checkout.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "store/base/cleanup.h"
 #include "store/base/clock.h"
@@ -15,6 +19,8 @@
 #include "store/blob.h"
 
 #define COPY_BYTES (1 << 20)
+#define TEMP ".tvfs-checkout."
+#define LEFT_AFTER_NS (60 * INT64_C(1000000000)) /* so old an unlocked temp folder is nobody's */
 
 /* Reads a blob to its end, from where the descriptor stands, for its address; with `to` >= 0 writes it
  * there, too. */
@@ -245,6 +251,33 @@ static int open_parent(const char *dest, char **name, struct tv_err *err)
 	return fd;
 }
 
+/* --- what a killed checkout left --------------------------------------------------------------- */
+
+/* Whoever builds has the folder locked (flock), but for a moment after making it. */
+static void remove_left(int parent, const char *temp)
+{
+	struct stat st;
+	tv_autoclose int fd = openat(parent, temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+	    tv_now_ns() - tv_ns_from_timespec(st.st_mtim) > LEFT_AFTER_NS &&
+	    flock(fd, LOCK_EX | LOCK_NB) == 0)
+		tv_io_remove_tree(parent, temp, NULL);
+}
+
+static void remove_all_left(int parent)
+{
+	int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	tv_autoclosedir DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+	if (!d)
+		tv_close_p(&fd);
+	while (d && (e = readdir(d)))
+		if (strncmp(e->d_name, TEMP, sizeof(TEMP) - 1) == 0)
+			remove_left(parent, e->d_name);
+}
+
+/* ----------------------------------------------------------------------------------------------- */
+
 static int build_and_rename(struct tv_store *s, const struct tv_entry *root, int parent,
 			    const char *temp, const char *name, const char *dest,
 			    const struct tv_progress *progress, struct tv_err *err)
@@ -252,7 +285,7 @@ static int build_and_rename(struct tv_store *s, const struct tv_entry *root, int
 	if (mkdirat(parent, temp, 0700) < 0)
 		return tv_err_sys(err, -errno, "cannot make a folder beside '%s'", dest);
 	tv_autoclose int fd = openat(parent, temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0 || flock(fd, LOCK_EX) < 0)
 		return tv_err_sys(err, -errno, "cannot open the folder beside '%s'", dest);
 	int res = write_tree(s, root, fd, progress, err);
 	if (res < 0)
@@ -276,7 +309,8 @@ int tv_checkout(struct tv_store *s, const struct tv_entry *root, const char *des
 		res = tv_random_hex(random, 8, err);
 	if (res < 0)
 		return res;
-	snprintf(temp, sizeof(temp), ".tvfs-checkout.%s", random);
+	remove_all_left(parent);
+	snprintf(temp, sizeof(temp), TEMP "%s", random);
 	res = build_and_rename(s, root, parent, temp, name, dest, progress, err);
 	if (res < 0)
 		tv_io_remove_tree(parent, temp, NULL);

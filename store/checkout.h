@@ -8,7 +8,8 @@
 
 /* Writes the tree below root to dest, which must not exist or be an empty folder: it is built
  * beside it under a temp name and renamed, so dest appears whole or not at all. Times and modes are
- * the commit's. Durable when it returns. -TV_E_DIGEST, and no dest, when a blob is corrupted. */
+ * the commit's. Durable when it returns. What a killed checkout left beside dest is removed after a
+ * minute. -TV_E_DIGEST, and no dest, when a blob is corrupted. */
 int tv_checkout(struct tv_store *s, const struct tv_entry *root, const char *dest,
 		const struct tv_progress *progress, struct tv_err *err);
 

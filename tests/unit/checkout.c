@@ -1,5 +1,7 @@
 #include "live.h"
 
+#include <sys/file.h>
+
 #include "store/checkout.h"
 
 /* Whether a name in the folder contains the word. */
@@ -93,6 +95,31 @@ static void fails_whole(void **state)
 	tv_worktree_close(&l.w);
 }
 
+/* What a killed one left goes, when it is old and nobody has it locked. */
+static void removes_left(void **state)
+{
+	static const struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	static const char *const names[] = { "left", "locked", "young" };
+	struct live l;
+	struct tv_err err = TV_ERR_INIT;
+	char path[3][160], dest[160];
+	live_open(&l, *state);
+	put(&l, "a", "1");
+	struct tv_published out = import_all(&l);
+	for (int i = 0; i < 3; i++) {
+		snprintf(path[i], sizeof(path[i]), "%s/.tvfs-checkout.%s", l.f->dir, names[i]);
+		is(mkdir(path[i], 0700) == 0);
+		is(i == 2 || utimensat(AT_FDCWD, path[i], old, 0) == 0);
+	}
+	int fd = open(path[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	is(flock(fd, LOCK_EX) == 0);
+	snprintf(dest, sizeof(dest), "%s/out", l.f->dir);
+	ok(tv_checkout(l.f->store, &out.root, dest, NULL, &err));
+	is(access(path[0], F_OK) < 0 && access(path[1], F_OK) == 0 && access(path[2], F_OK) == 0);
+	close(fd);
+	tv_worktree_close(&l.w);
+}
+
 static int stop_at_once(void *arg, const char *phase, uint64_t done, uint64_t total,
 			const char *unit)
 {
@@ -149,9 +176,8 @@ static void one_large_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		store_test(writes_the_whole_tree),
-		store_test(fails_whole),
-		store_test(can_be_interrupted),
+		store_test(writes_the_whole_tree), store_test(fails_whole),
+		store_test(removes_left),	   store_test(can_be_interrupted),
 		store_test(one_large_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
