@@ -364,6 +364,28 @@ static const struct key settings_keys[] = {
 	{ NULL, NULL, 0 },
 };
 
+static bool overlap(const char *a, const char *b)
+{
+	return tv_path_under(a, b) || tv_path_under(b, a);
+}
+
+/* The first folder that lies in `path`, or holds it; NULL: none. */
+static const char *first_overlap(const struct tv_strings *folders, const char *path)
+{
+	for (size_t i = 0; i < folders->len; i++)
+		if (overlap(folders->items[i], path))
+			return folders->items[i];
+	return NULL;
+}
+
+static int check_redirect(struct reader *r, const struct tv_setting_redirect *to)
+{
+	const char *other = overlap(to->path, r->s->lakehouse) ? r->s->lakehouse : NULL;
+	for (const struct tv_setting_redirect *t = r->s->redirects; !other && t < to; t++)
+		other = overlap(to->path, t->path) ? t->path : NULL;
+	return other ? bad(r, "must not lie in '%s', or hold it", other) : 0;
+}
+
 /* What can only be judged when everything is read. */
 static int check_whole(struct reader *r)
 {
@@ -376,19 +398,23 @@ static int check_whole(struct reader *r)
 		return bad(r, "%s", why.text);
 	leave(r, 0);
 	enter(r, "runs");
-	if (tv_path_under(s->runs, s->lakehouse) || tv_path_under(s->lakehouse, s->runs))
+	if (overlap(s->runs, s->lakehouse))
 		return bad(r, "'%s' and the lakehouse '%s' must not lie in each other", s->runs,
 			   s->lakehouse);
 	leave(r, 0);
-	for (size_t i = 0; i < s->n_redirects; i++) {
-		const char *path = s->redirects[i].path;
+	enter(r, "inputs");
+	const char *input = first_overlap(&s->inputs, s->lakehouse);
+	if (input)
+		return bad(r, "'%s' must not lie in the lakehouse, or hold it", input);
+	leave(r, 0);
+	int e = 0;
+	for (size_t i = 0; e == 0 && i < s->n_redirects; i++) {
 		enter(r, "redirects");
-		enter(r, path);
-		if (tv_path_under(path, s->lakehouse) || tv_path_under(s->lakehouse, path))
-			return bad(r, "must not lie in the lakehouse, or hold it");
+		enter(r, s->redirects[i].path);
+		e = check_redirect(r, &s->redirects[i]);
 		leave(r, 0);
 	}
-	return 0;
+	return e;
 }
 
 int tv_settings_read(struct tv_settings *s, const char *name, const char *text, size_t n,
