@@ -369,11 +369,11 @@ static bool overlap(const char *a, const char *b)
 	return tv_path_under(a, b) || tv_path_under(b, a);
 }
 
-/* The first folder that lies in `path`, or holds it; NULL: none. */
-static const char *first_overlap(const struct tv_strings *folders, const char *path)
+/* The first folder that lies in `path` (one may hold it); NULL: none. */
+static const char *first_below(const struct tv_strings *folders, const char *path)
 {
 	for (size_t i = 0; i < folders->len; i++)
-		if (overlap(folders->items[i], path))
+		if (tv_path_under(folders->items[i], path))
 			return folders->items[i];
 	return NULL;
 }
@@ -403,9 +403,9 @@ static int check_whole(struct reader *r)
 			   s->lakehouse);
 	leave(r, 0);
 	enter(r, "inputs");
-	const char *input = first_overlap(&s->inputs, s->lakehouse);
+	const char *input = first_below(&s->inputs, s->lakehouse);
 	if (input)
-		return bad(r, "'%s' must not lie in the lakehouse, or hold it", input);
+		return bad(r, "'%s' must not lie in the lakehouse", input);
 	leave(r, 0);
 	int e = 0;
 	for (size_t i = 0; e == 0 && i < s->n_redirects; i++) {
