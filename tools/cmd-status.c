@@ -53,10 +53,12 @@ static int find_state(struct tv_cli *cli, struct state *s)
 	tv_err_clear(&cli->err);
 	r = tv_live_open(cli, false, &s->live);
 	s->has_live = r == 0;
+	s->is_view = r == -EOPNOTSUPP;
+	if (r != -TV_E_MISSING && !s->is_view)
+		return r;
 	s->why_not = cli->err;
 	tv_err_clear(&cli->err);
-	s->is_view = r == -EOPNOTSUPP;
-	return r == -TV_E_MISSING || s->is_view ? 0 : r;
+	return 0;
 }
 
 /* What the live folder changed since it was last synced. */

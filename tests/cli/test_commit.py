@@ -114,6 +114,14 @@ def test_refuses_broken_files_by_name(project):
     assert project.commit("--force")["added"] == 4
 
 
+def test_status_without_a_folder_to_look_at(project):
+    """Whatever keeps it from the live folder is told, not just an errno."""
+    project.lake.rmdir()
+    project.lake.write_text("a file")
+    told = project("status", status=1).err
+    assert "failed:" not in told and str(project.lake) in told
+
+
 def test_special_files(project):
     project.write("a", "a")
     os.mkfifo(project.lake / "pipe")
