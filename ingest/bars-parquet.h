@@ -1,0 +1,33 @@
+/*
+ * Daily bars in Parquet: the files EXCHANGE_SYMBOL_1d.parquet.
+ *
+ * Reading takes what people's programs write. The six columns are found by name, in any order and any
+ * row groups; a time may be an integer, a double, a date or a timestamp of any unit; a price or volume
+ * any integer or float. A value that a column of the documented type (int64 seconds, double) cannot hold
+ * exactly is an error, as are nulls, missing columns and others beyond the six. (A zoned timestamp in
+ * nanoseconds is read in microseconds.) Rows are taken as they stand: order and sense of the numbers are
+ * judged elsewhere, NaN and infinity are read and written.
+ *
+ * Writing gives the same bytes for the same rows and the same tv_duck_version().
+ */
+#ifndef TV_INGEST_BARS_PARQUET_H
+#define TV_INGEST_BARS_PARQUET_H
+
+#include "ingest/bars.h"
+#include "ingest/parquet.h"
+
+/* -TV_E_GATE names file, column and row (from 0). *out holds nothing before (TV_BARS_INIT). */
+int tv_bars_read(const struct tv_parquet *file, struct tv_bars *out, struct tv_err *err);
+
+/* tv_parquet_open, tv_bars_read. */
+int tv_bars_load(struct tv_duck *duck, int dirfd, const char *path, struct tv_bars *out,
+		 struct tv_err *err);
+
+/* Into an open file, see tv_duck_write_parquet. No rows are -EINVAL: no such file has a use. */
+int tv_bars_write(struct tv_duck *duck, const struct tv_bars *bars, int fd, struct tv_err *err);
+
+/* Atomically and durably, see tv_parquet_save. */
+int tv_bars_save(struct tv_duck *duck, const struct tv_bars *bars, int dirfd, const char *path,
+		 struct tv_err *err);
+
+#endif
