@@ -1,0 +1,270 @@
+/* A Parquet file against the schema. One statement counts what is wrong in all columns; only what it finds
+ * is asked for again, to name the row. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ingest/schema.h"
+#include "store/base/buf.h"
+#include "store/base/cleanup.h"
+
+struct check {
+	const struct tv_schema_file *schema;
+	const struct tv_parquet *file;
+	const struct tv_schema_findings *findings;
+	struct tv_duck_result present;		/* the file's columns */
+	const struct tv_schema_column **wanted; /* of each of them; NULL: not to be looked at */
+	struct tv_err first;
+};
+
+static int tell(struct check *c, const char *column, int64_t row, const char *what,
+		struct tv_err *err)
+{
+	tv_autobuf struct tv_buf place = TV_BUF_INIT;
+	const struct tv_schema_finding finding = { c->file->name, column, row, what };
+	tv_buf_addf(&place, "'%s'", c->file->name);
+	if (column)
+		tv_buf_addf(&place, ", column '%s'", column);
+	if (row >= 0)
+		tv_buf_addf(&place, ", row %lld", (long long)row);
+	tv_autofree char *text = tv_buf_steal_str(&place);
+	if (!text)
+		return tv_err_nomem(err);
+	if (!c->first.code)
+		tv_err_set(&c->first, -TV_E_GATE, "%s: %s", text, what);
+	return c->findings && c->findings->found
+		       ? c->findings->found(c->findings->arg, &finding, err)
+		       : 0;
+}
+
+static int tellf(struct check *c, const char *column, int64_t row, struct tv_err *err,
+		 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+static int tellf(struct check *c, const char *column, int64_t row, struct tv_err *err,
+		 const char *fmt, ...)
+{
+	char what[256];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(what, sizeof(what), fmt, args);
+	va_end(args);
+	return tell(c, column, row, what, err);
+}
+
+/* --- columns ----------------------------------------------------------------------------------- */
+
+static const struct tv_schema_column *wanted_of(const struct tv_schema_file *schema,
+						const char *name)
+{
+	for (size_t i = 0; i < schema->n_columns; i++)
+		if (strcmp(schema->columns[i].name, name) == 0)
+			return &schema->columns[i];
+	return schema->others ? &schema->other : NULL;
+}
+
+static bool is_present(const struct check *c, const char *name)
+{
+	for (size_t i = 0; i < c->present.n_columns; i++)
+		if (strcmp(c->present.columns[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static int check_names(struct check *c, struct tv_err *err)
+{
+	int r = 0;
+	for (size_t i = 0; i < c->schema->n_columns && r == 0; i++) {
+		const struct tv_schema_column *column = &c->schema->columns[i];
+		if (!is_present(c, column->name))
+			r = tellf(c, column->name, -1, err, "there is no such column, wanted is %s",
+				  tv_schema_type_name(column->type));
+	}
+	for (size_t i = 0; i < c->present.n_columns && r == 0; i++) {
+		const struct tv_duck_column *column = &c->present.columns[i];
+		c->wanted[i] = wanted_of(c->schema, column->name);
+		if (!c->wanted[i])
+			r = tellf(c, column->name, -1, err,
+				  "the schema has no such column (its type is %s)", column->type);
+	}
+	return r;
+}
+
+static bool type_fits(const struct tv_duck_column *column, enum tv_schema_type wanted)
+{
+	switch (wanted) {
+	case TV_SCHEMA_INT64:
+		return strcmp(column->type, "int64") == 0;
+	case TV_SCHEMA_DOUBLE:
+		return strcmp(column->type, "double") == 0;
+	case TV_SCHEMA_BOOL:
+		return column->kind == TV_DUCK_BOOL;
+	case TV_SCHEMA_TEXT:
+		return column->kind == TV_DUCK_TEXT;
+	case TV_SCHEMA_TIMESTAMP:
+		return column->kind == TV_DUCK_TIMESTAMP && strcmp(column->type, "date") != 0;
+	default:
+		return true;
+	}
+}
+
+/* --- values ------------------------------------------------------------------------------------ */
+
+/* The counts of column i are values 1 + 2i and 2 + 2i of one row; value 0 is the number of rows. */
+static int count(struct check *c, struct tv_duck_result *out, struct tv_err *err)
+{
+	tv_autobuf struct tv_buf sql = TV_BUF_INIT;
+	tv_buf_add_str(&sql, "SELECT count(*)");
+	for (size_t i = 0; i < c->present.n_columns; i++) {
+		const struct tv_duck_column *column = &c->present.columns[i];
+		tv_autofree char *name = tv_duck_quote(column->name);
+		if (!name)
+			return tv_err_nomem(err);
+		tv_buf_addf(&sql, ", count(*) FILTER (WHERE %s IS NULL)", name);
+		if (column->kind == TV_DUCK_DOUBLE)
+			tv_buf_addf(&sql, ", count(*) FILTER (WHERE NOT isfinite(%s))", name);
+		else
+			tv_buf_add_str(&sql, ", 0");
+	}
+	tv_buf_add_str(&sql, " FROM " TV_PARQUET_ROWS);
+	tv_autofree char *text = tv_buf_steal_str(&sql);
+	return text ? tv_parquet_query(c->file, text, out, err) : tv_err_nomem(err);
+}
+
+/* The first row where a condition on a column (%s in it) holds; -1 when none does. */
+static int first_row(struct check *c, const char *column, const char *before, const char *after,
+		     int64_t *row, struct tv_err *err)
+{
+	tv_auto_duck_result struct tv_duck_result found = TV_DUCK_RESULT_INIT;
+	tv_autobuf struct tv_buf sql = TV_BUF_INIT;
+	tv_autofree char *name = tv_duck_quote(column);
+	tv_buf_addf(&sql, "SELECT min(file_row_number) FROM %s WHERE %s %s %s", TV_PARQUET_ROWS,
+		    before, name ? name : "", after);
+	tv_autofree char *text = tv_buf_steal_str(&sql);
+	if (!text || !name)
+		return tv_err_nomem(err);
+	int r = tv_parquet_query(c->file, text, &found, err);
+	if (r == 0)
+		*row = found.columns[0].null ? -1 : found.columns[0].i64[0];
+	return r;
+}
+
+static int check_column(struct check *c, size_t at, int64_t rows, int64_t nulls, int64_t odd,
+			struct tv_err *err)
+{
+	const struct tv_duck_column *column = &c->present.columns[at];
+	const struct tv_schema_column *wanted = c->wanted[at];
+	int64_t row = -1;
+	int r = 0;
+	/* pandas does not know the type of a column in which everything is missing. */
+	bool any_type = wanted->null && nulls == rows && rows > 0;
+	if (!type_fits(column, wanted->type) && !any_type)
+		return tellf(c, column->name, -1, err, "its type is %s, wanted is %s", column->type,
+			     tv_schema_type_name(wanted->type));
+	if (nulls && !wanted->null) {
+		r = first_row(c, column->name, "", "IS NULL", &row, err);
+		if (r == 0)
+			r = tellf(c, column->name, row, err, "there is no value (%lld such rows)",
+				  (long long)nulls);
+	}
+	if (odd && r == 0 && wanted->type == TV_SCHEMA_DOUBLE) {
+		r = first_row(c, column->name, "NOT isfinite(", ")", &row, err);
+		if (r == 0)
+			r = tellf(c, column->name, row, err, "not a finite number (%lld such rows)",
+				  (long long)odd);
+	}
+	return r;
+}
+
+static int check_values(struct check *c, struct tv_err *err)
+{
+	tv_auto_duck_result struct tv_duck_result counts = TV_DUCK_RESULT_INIT;
+	int r = count(c, &counts, err);
+	for (size_t i = 0; i < c->present.n_columns && r == 0; i++)
+		if (c->wanted[i])
+			r = check_column(c, i, counts.columns[0].i64[0],
+					 counts.columns[1 + 2 * i].i64[0],
+					 counts.columns[2 + 2 * i].i64[0], err);
+	return r;
+}
+
+/* --- keys -------------------------------------------------------------------------------------- */
+
+/* "a", "b" */
+static char *key_list(const struct tv_schema_file *schema)
+{
+	tv_autobuf struct tv_buf list = TV_BUF_INIT;
+	for (size_t i = 0; i < schema->n_key; i++) {
+		tv_autofree char *name = tv_duck_quote(schema->key[i]);
+		if (!name)
+			return NULL;
+		tv_buf_addf(&list, "%s%s", i ? ", " : "", name);
+	}
+	return tv_buf_steal_str(&list);
+}
+
+/* One value: a row's number, or none. */
+static int ask_row(struct check *c, const char *key, bool order, int64_t *row, struct tv_err *err)
+{
+	tv_auto_duck_result struct tv_duck_result found = TV_DUCK_RESULT_INIT;
+	tv_autobuf struct tv_buf sql = TV_BUF_INIT;
+	if (order)
+		tv_buf_addf(&sql,
+			    "SELECT min(n) FROM (SELECT file_row_number AS n, row(%s) AS k, "
+			    "lag(row(%s)) OVER (ORDER BY file_row_number) AS before FROM %s) "
+			    "WHERE n > 0 AND k < before",
+			    key, key, TV_PARQUET_ROWS);
+	else
+		tv_buf_addf(&sql,
+			    "SELECT min(n) FROM (SELECT max(file_row_number) AS n FROM %s "
+			    "GROUP BY %s HAVING count(*) > 1)",
+			    TV_PARQUET_ROWS, key);
+	tv_autofree char *text = tv_buf_steal_str(&sql);
+	int r = text ? tv_parquet_query(c->file, text, &found, err) : tv_err_nomem(err);
+	if (r == 0)
+		*row = found.columns[0].null ? -1 : found.columns[0].i64[0];
+	return r;
+}
+
+static int check_key(struct check *c, struct tv_err *err)
+{
+	const struct tv_schema_file *schema = c->schema;
+	int64_t row = -1;
+	for (size_t i = 0; i < schema->n_key; i++)
+		if (!is_present(c, schema->key[i]))
+			return 0;
+	tv_autofree char *key = key_list(schema);
+	if (!schema->n_key || !key)
+		return schema->n_key ? tv_err_nomem(err) : 0;
+	int r = ask_row(c, key, false, &row, err);
+	if (r == 0 && row >= 0)
+		r = tellf(c, schema->key[schema->n_key - 1], row, err,
+			  "an earlier row has the same key");
+	if (r == 0 && schema->ordered)
+		r = ask_row(c, key, true, &row, err);
+	if (r == 0 && schema->ordered && row >= 0)
+		r = tellf(c, schema->key[schema->n_key - 1], row, err,
+			  "the row before has a greater key");
+	return r;
+}
+
+int tv_schema_check(const struct tv_schema_file *schema, const struct tv_parquet *file,
+		    const struct tv_schema_findings *findings, struct tv_err *err)
+{
+	struct check c = { .schema = schema, .file = file, .findings = findings };
+	if (schema->format != TV_SCHEMA_PARQUET)
+		return tv_err_set(err, -EINVAL, "'%s': %s is not a Parquet file in the schema",
+				  file->name, schema->name);
+	int r = tv_parquet_columns(file, &c.present, err);
+	if (r == 0) {
+		c.wanted = calloc(c.present.n_columns + 1, sizeof(*c.wanted));
+		r = c.wanted ? check_names(&c, err) : tv_err_nomem(err);
+	}
+	if (r == 0)
+		r = check_values(&c, err);
+	if (r == 0)
+		r = check_key(&c, err);
+	free(c.wanted);
+	tv_duck_result_free(&c.present);
+	if (r != 0 || !c.first.code)
+		return r;
+	return tv_err_set(err, c.first.code, "%s", c.first.text);
+}
