@@ -375,17 +375,25 @@ static int copy_chunk(duckdb_result *from, duckdb_data_chunk chunk, size_t first
 	return r;
 }
 
+/* Columns and room for n rows. What was made is in *to also after an error. */
+static int describe_all(duckdb_result *from, size_t n, struct tv_duck_result *to,
+			struct tv_err *err)
+{
+	to->n_columns = duckdb_column_count(from);
+	to->n_rows = n;
+	to->columns = block(to, to->n_columns * sizeof(*to->columns));
+	if (!to->columns)
+		return tv_err_nomem(err);
+	int r = 0;
+	for (idx_t c = 0; c < to->n_columns && r == 0; c++)
+		r = describe(from, c, to, err);
+	return r;
+}
+
 static int copy_result(duckdb_result *from, struct tv_duck_result *out, struct tv_err *err)
 {
 	tv_auto_duck_result struct tv_duck_result to = TV_DUCK_RESULT_INIT;
-	to.n_columns = duckdb_column_count(from);
-	to.n_rows = duckdb_row_count(from);
-	to.columns = block(&to, to.n_columns * sizeof(*to.columns));
-	if (!to.columns)
-		return tv_err_nomem(err);
-	int r = 0;
-	for (idx_t c = 0; c < to.n_columns && r == 0; c++)
-		r = describe(from, c, &to, err);
+	int r = describe_all(from, duckdb_row_count(from), &to, err);
 	for (size_t first = 0; first < to.n_rows && r == 0;) {
 		duckdb_data_chunk chunk = duckdb_fetch_chunk(*from);
 		size_t n = chunk ? duckdb_data_chunk_get_size(chunk) : 0;
@@ -401,6 +409,29 @@ static int copy_result(duckdb_result *from, struct tv_duck_result *out, struct t
 	*out = to;
 	to = TV_DUCK_RESULT_INIT;
 	return 0;
+}
+
+/* Where the rows of a statement go: all into *out (may be NULL), or some at a time to a function. */
+struct sink {
+	struct tv_duck_result *out;
+	tv_duck_rows rows;
+	void *arg;
+};
+
+static int pass_on(duckdb_result *from, const struct sink *sink, struct tv_err *err)
+{
+	duckdb_data_chunk chunk;
+	int r = 0;
+	while (r == 0 && (chunk = duckdb_fetch_chunk(*from)) != NULL) {
+		tv_auto_duck_result struct tv_duck_result to = TV_DUCK_RESULT_INIT;
+		r = describe_all(from, duckdb_data_chunk_get_size(chunk), &to, err);
+		if (r == 0)
+			r = copy_chunk(from, chunk, 0, &to, err);
+		duckdb_destroy_data_chunk(&chunk);
+		if (r == 0)
+			r = sink->rows(sink->arg, &to, err);
+	}
+	return r;
 }
 
 /* --- statements -------------------------------------------------------------------------------- */
@@ -434,27 +465,33 @@ static duckdb_state bind(duckdb_prepared_statement statement, idx_t at,
 }
 
 static int execute(struct tv_duck *duck, duckdb_prepared_statement statement,
-		   struct tv_duck_result *out, struct tv_err *err)
+		   const struct sink *sink, struct tv_err *err)
 {
 	duckdb_result result = { 0 };
 	duckdb_error_type type = DUCKDB_ERROR_INVALID;
 	int r = 0;
-	bool good = duckdb_execute_prepared(statement, &result) == DuckDBSuccess;
-	if (!good) {
+	duckdb_state state = sink->rows ? duckdb_execute_prepared_streaming(statement, &result)
+					: duckdb_execute_prepared(statement, &result);
+	if (state == DuckDBSuccess && sink->rows)
+		r = pass_on(&result, sink, err);
+	else if (state == DuckDBSuccess && sink->out)
+		r = copy_result(&result, sink->out, err);
+	/* A stream may also end with an error. */
+	const char *message = duckdb_result_error(&result);
+	bool bad = state != DuckDBSuccess || (r == 0 && message && *message);
+	if (bad) {
 		type = duckdb_result_error_type(&result);
-		r = failed(err, type, duckdb_result_error(&result));
-	} else if (out) {
-		r = copy_result(&result, out, err);
+		r = failed(err, type, message);
 	}
 	duckdb_destroy_result(&result);
 	duckdb_destroy_prepare(&statement);
-	if (!good)
+	if (bad)
 		recover(duck, type);
 	return r;
 }
 
-int tv_duck_query(struct tv_duck *duck, const char *sql, const struct tv_duck_value *values,
-		  size_t n_values, struct tv_duck_result *out, struct tv_err *err)
+static int run(struct tv_duck *duck, const char *sql, const struct tv_duck_value *values,
+	       size_t n_values, const struct sink *sink, struct tv_err *err)
 {
 	duckdb_prepared_statement statement = NULL;
 	int r = 0;
@@ -470,9 +507,21 @@ int tv_duck_query(struct tv_duck *duck, const char *sql, const struct tv_duck_va
 		if (bind(statement, i + 1, &values[i]) != DuckDBSuccess)
 			r = failed(err, DUCKDB_ERROR_INVALID, duckdb_prepare_error(statement));
 	if (r == 0)
-		return execute(duck, statement, out, err);
+		return execute(duck, statement, sink, err);
 	duckdb_destroy_prepare(&statement);
 	return r;
+}
+
+int tv_duck_query(struct tv_duck *duck, const char *sql, const struct tv_duck_value *values,
+		  size_t n_values, struct tv_duck_result *out, struct tv_err *err)
+{
+	return run(duck, sql, values, n_values, &(struct sink){ .out = out }, err);
+}
+
+int tv_duck_stream(struct tv_duck *duck, const char *sql, const struct tv_duck_value *values,
+		   size_t n_values, tv_duck_rows rows, void *arg, struct tv_err *err)
+{
+	return run(duck, sql, values, n_values, &(struct sink){ .rows = rows, .arg = arg }, err);
 }
 
 /* --- tables ------------------------------------------------------------------------------------ */

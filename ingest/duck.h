@@ -107,6 +107,12 @@ void tv_duck_result_free(struct tv_duck_result *result); /* empties it; NULL is 
 int tv_duck_query(struct tv_duck *duck, const char *sql, const struct tv_duck_value *values,
 		  size_t n_values, struct tv_duck_result *out, struct tv_err *err);
 
+/* The same for many rows: `rows` gets some thousand at a time, in order, which live as long as the call.
+ * Its non-zero return ends it all and is returned. */
+typedef int (*tv_duck_rows)(void *arg, const struct tv_duck_result *rows, struct tv_err *err);
+int tv_duck_stream(struct tv_duck *duck, const char *sql, const struct tv_duck_value *values,
+		   size_t n_values, tv_duck_rows rows, void *arg, struct tv_err *err);
+
 /* Makes (or replaces) a table of these columns, of n_rows rows. Errors as above. */
 int tv_duck_table(struct tv_duck *duck, const char *table, const struct tv_duck_column *columns,
 		  size_t n_columns, size_t n_rows, struct tv_err *err);

@@ -25,16 +25,46 @@ int tv_parquet_open(int dirfd, const char *path, struct tv_err *err)
 	return tv_steal_fd(&fd);
 }
 
+static int blame(const struct tv_parquet *file, int r, const struct tv_err *own, struct tv_err *err)
+{
+	if (r == -EINVAL || r == -ERANGE)
+		return tv_err_set(err, -TV_E_GATE, "'%s' cannot be read as Parquet: %s", file->name,
+				  own->text);
+	return r < 0 ? tv_err_set(err, r, "'%s': %s", file->name, own->text) : 0;
+}
+
 int tv_parquet_query(const struct tv_parquet *file, const char *sql, struct tv_duck_result *out,
 		     struct tv_err *err)
 {
 	struct tv_duck_value value = { .kind = TV_DUCK_FILE, .fd = file->fd };
 	struct tv_err own = TV_ERR_INIT;
-	int r = tv_duck_query(file->duck, sql, &value, 1, out, &own);
-	if (r == -EINVAL || r == -ERANGE)
-		return tv_err_set(err, -TV_E_GATE, "'%s' cannot be read as Parquet: %s", file->name,
-				  own.text);
-	return r < 0 ? tv_err_set(err, r, "'%s': %s", file->name, own.text) : 0;
+	return blame(file, tv_duck_query(file->duck, sql, &value, 1, out, &own), &own, err);
+}
+
+/* What the receiver returned must not be taken for the file's fault. */
+struct receiver {
+	tv_duck_rows rows;
+	void *arg;
+	int r;
+	struct tv_err *err;
+};
+
+static int receive(void *arg, const struct tv_duck_result *rows, struct tv_err *err)
+{
+	struct receiver *to = arg;
+	(void)err;
+	to->r = to->rows(to->arg, rows, to->err);
+	return to->r;
+}
+
+int tv_parquet_stream(const struct tv_parquet *file, const char *sql, tv_duck_rows rows, void *arg,
+		      struct tv_err *err)
+{
+	struct tv_duck_value value = { .kind = TV_DUCK_FILE, .fd = file->fd };
+	struct tv_err own = TV_ERR_INIT;
+	struct receiver to = { rows, arg, 0, err };
+	int r = tv_duck_stream(file->duck, sql, &value, 1, receive, &to, &own);
+	return to.r ? to.r : blame(file, r, &own, err);
 }
 
 int tv_parquet_columns(const struct tv_parquet *file, struct tv_duck_result *out,

@@ -34,6 +34,10 @@ int tv_parquet_columns(const struct tv_parquet *file, struct tv_duck_result *out
 int tv_parquet_query(const struct tv_parquet *file, const char *sql, struct tv_duck_result *out,
 		     struct tv_err *err);
 
+/* The same, some rows at a time: see tv_duck_stream. What `rows` returns is returned as it is. */
+int tv_parquet_stream(const struct tv_parquet *file, const char *sql, tv_duck_rows rows, void *arg,
+		      struct tv_err *err);
+
 /* Writes the rows of `select` (see tv_duck_write_parquet) to dirfd/path, atomically and durably: a temp
  * file beside it, fdatasync, rename, fsync of the folder. After a failure the old file is there, and
  * no temp file. A new file has mode 0666 less the umask, a replaced one keeps its mode. */

@@ -85,7 +85,7 @@ static int take_columns(const cJSON *from, struct tv_schema_file *out, struct tv
 static bool has_column(const struct tv_schema_file *file, const char *name)
 {
 	for (size_t i = 0; i < file->n_columns; i++)
-		if (strcmp(file->columns[i].name, name) == 0)
+		if (file->columns[i].name && strcmp(file->columns[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -167,10 +167,21 @@ void tv_schema_free(struct tv_schema *schema)
 	free(schema);
 }
 
+/* The last names of a path, from as many on as there are. */
+static bool matches_end(const char *pattern, const char *path)
+{
+	for (const char *tail = path; tail; tail = strchr(tail, '/')) {
+		tail += *tail == '/';
+		if (tv_path_matches(pattern, tail))
+			return true;
+	}
+	return false;
+}
+
 const struct tv_schema_file *tv_schema_find(const struct tv_schema *schema, const char *path)
 {
 	for (size_t i = 0; i < schema->n_files; i++)
-		if (tv_path_matches(schema->files[i].path, path))
+		if (matches_end(schema->files[i].path, path))
 			return &schema->files[i];
 	return NULL;
 }

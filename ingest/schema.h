@@ -56,8 +56,7 @@ static inline void tv_schema_free_p(struct tv_schema **schema)
 	tv_schema_free(*schema);
 }
 
-/* The file that a path (from the lakehouse's folder) is one of: the first whose pattern matches. NULL:
- * none. */
+/* The file that a path is one of: the first whose pattern matches the path's end. NULL: none. */
 const struct tv_schema_file *tv_schema_find(const struct tv_schema *schema, const char *path);
 
 /* By its name; NULL when there is none. */

@@ -125,6 +125,14 @@ static int finish(struct tv_cli *cli, int code)
 	return lost && status == 0 ? 1 : status;
 }
 
+static int run_handler(struct tv_cli *cli)
+{
+	for (const struct tv_handler *h = cli->handlers; h && h->name; h++)
+		if (strcmp(h->name, cli->command->name) == 0)
+			return h->run(cli);
+	return cli->command->run(cli);
+}
+
 static int run_command(struct tv_cli *cli, int argc, char **argv)
 {
 	const struct tv_command *c = cli->command;
@@ -147,7 +155,7 @@ static int run_command(struct tv_cli *cli, int argc, char **argv)
 	 * command that is started keeps the usual disposition. */
 	if (r == 0 && !c->rest_is_command)
 		signal(SIGPIPE, SIG_IGN);
-	return r < 0 ? r : c->run(cli);
+	return r < 0 ? r : run_handler(cli);
 }
 
 static bool wants_json(int argc, char **argv)
@@ -213,7 +221,12 @@ static int guard_streams(void)
 
 int tv_cli_main(int argc, char **argv)
 {
-	struct tv_cli cli = { .status = -1 };
+	return tv_cli_main_with(NULL, argc, argv);
+}
+
+int tv_cli_main_with(const struct tv_handler *handlers, int argc, char **argv)
+{
+	struct tv_cli cli = { .status = -1, .handlers = handlers, .argv = argv };
 	const char *store = getenv("TVFS_STORE"), *no_color = getenv("NO_COLOR");
 
 	/* mount(8) and some wrappers start programs with no words at all. */

@@ -40,9 +40,17 @@ struct tv_command {
 	const char *group; /* heading in `tvfs help` */
 };
 
+/* Commands that the program at hand does itself, in place of what the table says. */
+struct tv_handler {
+	const char *name; /* NULL: the end */
+	int (*run)(struct tv_cli *cli);
+};
+
 struct tv_cli {
 	const struct tv_command *command;
-	char **args; /* positional */
+	const struct tv_handler *handlers; /* or NULL */
+	char **argv;			   /* the whole call, with argv[0] */
+	char **args;			   /* positional */
 	int n_args;
 	struct tv_value *values; /* of options, private to cli.c */
 	bool json, quiet, color, progress_bar;
@@ -100,6 +108,13 @@ int tv_cli_who(char *out, size_t n, struct tv_err *err);
 
 /* Runs a program name and its arguments (argv[0] may be a link such as tvfs-ls). The exit status. */
 int tv_cli_main(int argc, char **argv);
+
+/* The same in another program than tvfs, which has some commands of its own. */
+int tv_cli_main_with(const struct tv_handler *handlers, int argc, char **argv);
+
+/* A command of the table that another program does: becomes that program, in libexec, with the same
+ * words. -ENOSYS when it is not there. */
+int tv_cli_ingest_tool(struct tv_cli *cli);
 
 /* The table (commands.c), ending with name NULL. */
 const struct tv_command *tv_commands(void);

@@ -98,6 +98,7 @@ static const struct tv_option fsck_options[] = {
 #define GROUP_STORE "Lakehouse and store"
 #define GROUP_HISTORY "History"
 #define GROUP_RUNS "Runs and mounts"
+#define GROUP_DATA "Data"
 #define GROUP_CARE "Care"
 
 static const struct tv_command table[] = {
@@ -156,6 +157,9 @@ static const struct tv_command table[] = {
 	  false, false, GROUP_RUNS },
 	{ "serve", tv_cmd_serve, "tvfs serve LABEL", "what tvfs itself starts to serve a mount",
 	  NULL, 1, 1, false, true, GROUP_RUNS },
+
+	{ "schema", tv_cli_ingest_tool, "tvfs schema [FILE...]",
+	  "the lakehouse's schema, or files against it", NULL, 0, -1, false, false, GROUP_DATA },
 
 	{ "gc", tv_cmd_gc, "tvfs gc [--delete] [--grace DURATION]", "remove what nobody needs",
 	  gc_options, 0, 0, false, false, GROUP_CARE },

@@ -13,6 +13,9 @@ FAULTS = {
     "base-includes-store": ("store/base/a.c", '#include "store/blob.h"\n', "may not include"),
     "store-includes-fs": ("store/a.c", '#include "fs/inode.h"\n', "may not include"),
     "fs-includes-tools": ("fs/a.c", '#include "tools/cmd.h"\n', "may not include"),
+    "tools-includes-ingest": ("tools/a.c", '#include "ingest/duck.h"\n', "may not include"),
+    "ingest-includes-fs": ("ingest/a.c", '#include "fs/inode.h"\n', "may not include"),
+    "duckdb-elsewhere": ("ingest/a.c", "#include <duckdb.h>\n", "no place"),
     "relative-include": ("store/a.c", '#include "blob.h"\n', "project's root"),
     "lmdb-elsewhere": ("store/tree.c", "#include <lmdb.h>\n", "no place"),
     "fuse-elsewhere": ("fs/view.c", "#include <fuse_lowlevel.h>\n", "no place"),
@@ -58,7 +61,8 @@ def tree(tmp_path):
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_found(tree, name):
     path, text, words = FAULTS[name]
-    found = check(tree({"store/blob.h": "", "fs/inode.h": "", "tools/cmd.h": "", path: text}))
+    found = check(tree({"store/blob.h": "", "fs/inode.h": "", "ingest/duck.h": "", "tools/cmd.h": "",
+                        path: text}))
     assert found.returncode == 1, found.stdout
     assert words in found.stdout and path in found.stdout
 

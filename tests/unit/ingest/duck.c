@@ -200,6 +200,39 @@ static void tables(void **state)
 	fails(-EINVAL, tv_duck_table(w->duck, "t", &bad, 1, 0, &err));
 }
 
+static int add_up(void *arg, const struct tv_duck_result *rows, struct tv_err *err)
+{
+	int64_t *sums = arg;
+	(void)err;
+	for (size_t i = 0; i < rows->n_rows; i++)
+		if (rows->columns[0].i64[i] != sums[0]++)
+			return 7;
+	sums[1]++;
+	return sums[0] > 2000000 ? -ECANCELED : 0;
+}
+
+static void streams(void **state)
+{
+	struct world *w = *state;
+	struct tv_err err = TV_ERR_INIT;
+	int64_t sums[2] = { 0, 0 };
+	const struct tv_duck_value n = { .kind = TV_DUCK_INT64, .i64 = 100000 };
+	ok(tv_duck_stream(w->duck, "SELECT range FROM range($1)", &n, 1, add_up, sums, &err));
+	is(sums[0] == 100000 && sums[1] > 10);
+	sums[0] = 1;
+	is(tv_duck_stream(w->duck, "SELECT range FROM range(9)", NULL, 0, add_up, sums, &err) == 7);
+	sums[0] = 0;
+	is(tv_duck_stream(w->duck, "SELECT range FROM range(100000000)", NULL, 0, add_up, sums,
+			  &err) == -ECANCELED);
+	sums[0] = 0;
+	fails(-EINVAL, tv_duck_stream(w->duck,
+				      "SELECT if(range = 900000, error('too far'), range) "
+				      "FROM range(1000000)",
+				      NULL, 0, add_up, sums, &err));
+	is(sums[0] > 0 && strstr(err.text, "too far"));
+	ok(tv_duck_query(w->duck, "SELECT 1", NULL, 0, NULL, &err));
+}
+
 static void parquet(void **state)
 {
 	struct world *w = *state;
@@ -261,6 +294,7 @@ int main(void)
 		cmocka_unit_test(errors),
 		cmocka_unit_test(confined),
 		cmocka_unit_test(tables),
+		cmocka_unit_test(streams),
 		cmocka_unit_test(parquet),
 		cmocka_unit_test(same_number_other_file),
 		cmocka_unit_test(threads_keep_order),

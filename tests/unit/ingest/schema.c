@@ -43,6 +43,9 @@ static void paths(void **state)
 		{ "portfolio_candidates_raw.json", "candidates" },
 		{ "portfolio_optimized_v2.json", "optimized portfolio" },
 		{ "portfolio_meta.json", "portfolio documents" },
+		{ "/some/where/features/tv_technicals_1d.parquet", "technicals" },
+		{ "/some/where/NYSE_KO_1d.parquet", "bars" },
+		{ "/symbols.parquet/notes.txt", NULL },
 		{ "notes.txt", NULL },
 	};
 	for (size_t i = 0; i < TV_ARRAY_LEN(table); i++) {

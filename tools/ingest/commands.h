@@ -1,0 +1,9 @@
+/* The commands of tvfs-ingest-tool: one function each, in cmd-<name>.c, listed in main.c. */
+#ifndef TV_TOOLS_INGEST_COMMANDS_H
+#define TV_TOOLS_INGEST_COMMANDS_H
+
+#include "tools/cli.h"
+
+int tv_cmd_schema(struct tv_cli *cli);
+
+#endif

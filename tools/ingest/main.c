@@ -1,0 +1,11 @@
+/* tvfs-ingest-tool: the commands that need DuckDB. tvfs starts it with its own words. */
+#include "tools/ingest/commands.h"
+
+int main(int argc, char **argv)
+{
+	static const struct tv_handler handlers[] = {
+		{ "schema", tv_cmd_schema },
+		{ NULL, NULL },
+	};
+	return tv_cli_main_with(handlers, argc, argv);
+}
