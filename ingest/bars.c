@@ -44,6 +44,8 @@ int tv_bars_reserve(struct tv_bars *bars, size_t n, struct tv_err *err)
 	size_t cap = bars->cap + bars->cap / 2;
 	if (cap < n)
 		cap = n;
+	if (cap > PTRDIFF_MAX / sizeof(double))
+		return tv_err_nomem(err);
 	int64_t *timestamp = reallocarray(bars->timestamp, cap, sizeof(*timestamp));
 	if (!timestamp)
 		return tv_err_nomem(err);
