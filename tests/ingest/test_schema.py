@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import BIN, BUILD, SOURCE
+from ingest_support import BIN, BUILD, SOURCE, TOOL
 
 REGISTRY = SOURCE / "docs" / "lakehouse_schema_registry.md"
 SCHEMA = json.loads((SOURCE / "ingest" / "schema.json").read_text())
@@ -164,7 +164,7 @@ def test_missing_and_unknown(tool, tmp_path):
 def test_mounts_and_runs_do_not_load_duckdb():
     tvfs = (BIN / "tvfs").read_bytes()
     assert b"libduckdb" not in tvfs
-    assert b"libduckdb" in (BIN.parent / "libexec" / "tvfs" / "tvfs-ingest-tool").read_bytes()
+    assert b"libduckdb" in TOOL.read_bytes()
 
 
 def test_installed(lake, tmp_path):
