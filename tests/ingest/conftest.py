@@ -1,4 +1,4 @@
-"""What the tests of ingest/ share: the program, the helper, a lakehouse of real prices."""
+"""What the tests of ingest/ share: the programs, a lakehouse of real prices, a server of prices."""
 
 import pathlib
 import subprocess
@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from ingest_support import SOURCE, TOOL, Tool
+from ingest_support import SOURCE, TOOL, Tool, call
+from price_server import serving
 
 
 def pytest_collection_modifyitems(items):
@@ -29,3 +30,14 @@ def lake(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tool():
     return Tool()
+
+
+@pytest.fixture
+def server():
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def fetch():
+    return lambda *words, **more: call("fetch", *words, **more)

@@ -30,7 +30,7 @@ HEADERS = {
     "fuse_lowlevel.h": r"fs/(session|inode|ops-[a-z-]+)\.[ch]",
     "fuse.h": r"(?!)",
     "duckdb.h": r"ingest/duck\.c",
-    "curl/curl.h": r"(?!)",
+    "curl/curl.h": r"ingest/fetch[a-z-]*\.[ch]",
 }
 
 SILENT = ("store", "fs", "ingest")  # folders that never print and never exit
