@@ -1,0 +1,219 @@
+#include "ingest/collect.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/base/cleanup.h"
+
+struct collection;
+
+struct page {
+	struct asset *asset;
+	struct tv_rows rows;
+};
+
+struct asset {
+	struct collection *all;
+	size_t index;
+	struct page *pages; /* owned */
+	unsigned n_pages, left, tries;
+	int code;
+	char *error, *body; /* owned */
+	size_t n_body;
+};
+
+struct collection {
+	struct tv_fetch *fetch;
+	const struct tv_collect_ask *asks;
+	struct asset *assets;
+	size_t n;
+	tv_collect_done *done;
+	void *arg;
+};
+
+static void asset_clear(struct asset *a)
+{
+	for (unsigned i = 0; a->pages && i < a->n_pages; i++)
+		tv_rows_free(&a->pages[i].rows);
+	free(a->pages);
+	free(a->error);
+	free(a->body);
+	a->pages = NULL;
+	a->error = a->body = NULL;
+}
+
+static void collection_free_p(struct collection *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		asset_clear(&all->assets[i]);
+	free(all->assets);
+}
+
+static int hand_over(struct asset *a, struct tv_rows *rows, struct tv_err *err)
+{
+	const struct tv_collect_ask *ask = &a->all->asks[a->index];
+	tv_rows_clip(rows, ask->from, ask->to);
+	struct tv_collected got = {
+		.index = a->index,
+		.code = a->code,
+		.error = a->error ? a->error : "",
+		.rows = rows,
+		.body = a->body,
+		.n_body = a->n_body,
+		.tries = a->tries,
+	};
+	int r = a->all->done(a->all->arg, &got, err);
+	asset_clear(a);
+	return r < 0 ? r : 0;
+}
+
+/* Puts the pages behind one another; the first one's arrays become the whole. */
+static int finish(struct asset *a, struct tv_err *err)
+{
+	tv_autorows struct tv_rows whole = { 0 };
+	for (unsigned i = 0; i < a->n_pages && a->code == 0; i++) {
+		struct tv_rows *page = &a->pages[i].rows;
+		if (!whole.len) {
+			tv_rows_free(&whole);
+			whole = *page;
+			*page = (struct tv_rows){ 0 };
+			continue;
+		}
+		for (size_t k = 0; k < page->len; k++) {
+			struct tv_row row = { page->timestamp[k], page->open[k],  page->high[k],
+					      page->low[k],	  page->close[k], page->volume[k] };
+			int r = tv_rows_add(&whole, &row, err);
+			if (r < 0)
+				return r;
+		}
+		tv_rows_free(page);
+	}
+	return hand_over(a, &whole, err);
+}
+
+/* The first thing that goes wrong is what is told. */
+static void fail(struct asset *a, int code, const char *error, const char *body, size_t n)
+{
+	if (a->code)
+		return;
+	a->code = code;
+	a->error = strdup(error);
+	a->body = n ? malloc(n) : NULL;
+	a->n_body = a->body ? n : 0;
+	if (a->body)
+		memcpy(a->body, body, n);
+}
+
+/* The code of an HTTP error is the source's own, where it says what is wrong. */
+static void fail_status(struct asset *a, const struct tv_fetch_answer *answer)
+{
+	const struct tv_collect_ask *ask = &a->all->asks[a->index];
+	struct tv_err why = TV_ERR_INIT;
+	tv_autorows struct tv_rows none = { 0 };
+	int r = 0;
+	if (answer->status >= 400 && answer->len)
+		r = tv_source_parse(ask->source, ask->symbol, answer->status, answer->body,
+				    answer->len, &none, &why);
+	bool says = r < 0 && strstr(why.text, "the source says");
+	char text[2 * TV_ERR_TEXT];
+	snprintf(text, sizeof(text), "%s from %s: %s", ask->symbol, tv_source_name(ask->source),
+		 answer->error);
+	fail(a, says ? r : answer->code, says ? why.text : text, answer->body, answer->len);
+}
+
+static int on_answer(void *arg, const struct tv_fetch_answer *answer, struct tv_err *err)
+{
+	struct page *page = arg;
+	struct asset *a = page->asset;
+	const struct tv_collect_ask *ask = &a->all->asks[a->index];
+	if (answer->code < 0) {
+		fail_status(a, answer);
+	} else if (a->code == 0) {
+		struct tv_err why = TV_ERR_INIT;
+		int r = tv_source_parse(ask->source, ask->symbol, 0, answer->body, answer->len,
+					&page->rows, &why);
+		if ((r == -EPROTO || r == -EBUSY) && !answer->last)
+			return TV_FETCH_AGAIN;
+		if (r < 0)
+			fail(a, r, why.text, answer->body, answer->len);
+	}
+	a->tries += answer->tries;
+	return --a->left ? 0 : finish(a, err);
+}
+
+static int add_page(struct asset *a, unsigned number, struct tv_err *err)
+{
+	const struct tv_collect_ask *ask = &a->all->asks[a->index];
+	struct tv_source_call call;
+	int r = tv_source_call(ask->source, ask->symbol, ask->from, ask->to, number, &call, err);
+	if (r < 0)
+		return r;
+	struct tv_fetch_request request = {
+		.url = call.url,
+		.headers = (const char *const *)call.headers,
+		.confidential = call.confidential,
+		.done = on_answer,
+		.arg = &a->pages[number],
+	};
+	r = tv_fetch_add(a->all->fetch, &request, err);
+	tv_source_call_free(&call);
+	return r;
+}
+
+static int add_asset(struct asset *a, struct tv_err *err)
+{
+	const struct tv_collect_ask *ask = &a->all->asks[a->index];
+	if (!tv_source_is_http(ask->source))
+		return 0;
+	a->n_pages = a->left = tv_source_pages(ask->source, ask->from, ask->to);
+	a->pages = calloc(a->n_pages ? a->n_pages : 1, sizeof(*a->pages));
+	if (!a->pages)
+		return tv_err_nomem(err);
+	for (unsigned i = 0; i < a->n_pages; i++) {
+		a->pages[i].asset = a;
+		int r = add_page(a, i, err);
+		if (r < 0)
+			return r;
+	}
+	return a->n_pages ? 0 : finish(a, err);
+}
+
+static int read_asset(struct asset *a, struct tv_err *err)
+{
+	const struct tv_collect_ask *ask = &a->all->asks[a->index];
+	struct tv_err why = TV_ERR_INIT;
+	tv_autorows struct tv_rows rows = { 0 };
+	if (tv_source_is_http(ask->source))
+		return 0;
+	int r = tv_source_read(ask->source, ask->symbol, ask->from, ask->to, &rows, &why);
+	if (r < 0)
+		fail(a, r, why.text, NULL, 0);
+	return hand_over(a, &rows, err);
+}
+
+int tv_collect(struct tv_fetch *f, const struct tv_collect_ask *asks, size_t n,
+	       tv_collect_done *done, void *arg, const struct tv_progress *progress,
+	       struct tv_err *err)
+{
+	__attribute__((cleanup(collection_free_p))) struct collection all = {
+		.fetch = f, .asks = asks, .done = done, .arg = arg
+	};
+	int r = 0;
+	all.assets = calloc(n ? n : 1, sizeof(*all.assets));
+	if (!all.assets)
+		return tv_err_nomem(err);
+	all.n = n;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		all.assets[i].all = &all;
+		all.assets[i].index = i;
+		r = add_asset(&all.assets[i], err);
+	}
+	r = r ?: tv_fetch_run(f, progress, err);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (tv_progress_step(progress, "reading", i, n, "symbols"))
+			return tv_err_set(err, -TV_E_INTERRUPTED, "fetching was stopped");
+		r = read_asset(&all.assets[i], err);
+	}
+	return r;
+}

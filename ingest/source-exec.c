@@ -1,0 +1,282 @@
+/*
+ * A program as a source: it prints CSV, or writes it to the file {output}. It gets the arguments and
+ * the variables that the settings name and nothing else, no input, a process group of its own, and a
+ * deadline after which the whole group is killed. Keys go into its environment, never into arguments,
+ * which every user can read.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ingest/source-priv.h"
+#include "store/base/cleanup.h"
+#include "store/base/clock.h"
+#include "store/base/io.h"
+
+#define TAIL 8192 /* bytes of stderr that are kept … */
+#define SHOWN 300 /* … and that an error shows: a key that is cut in two is not among them */
+
+struct program {
+	const struct tv_source *s;
+	pid_t pid;
+	int pidfd, out, err;
+	int64_t deadline_ns;
+	struct tv_buf body;
+	char tail[TAIL + 1];
+	size_t n_tail;
+};
+
+static void wipe_strings_p(char ***strings)
+{
+	for (char **p = *strings; p && *p; p++)
+		tv_secret_free_text(*p);
+	free(*strings);
+}
+
+#define autostrings __attribute__((cleanup(wipe_strings_p)))
+
+static int expand_all(const struct tv_source *s, char **templates,
+		      const struct tv_source_words *words, bool variables, char ***out,
+		      struct tv_err *err)
+{
+	struct tv_source keyless = *s;
+	size_t n = 0, made = 0;
+	keyless.secrets = NULL;
+	while (templates && templates[n])
+		n++;
+	autostrings char **list = calloc(n + 1, sizeof(*list));
+	if (!list)
+		return tv_err_nomem(err);
+	for (size_t i = 0; i < n; i++) {
+		const char *text = templates[i];
+		tv_autofree char *passed = NULL;
+		if (variables && !strchr(text, '=')) {
+			const char *value = getenv(text);
+			if (!value)
+				continue;
+			if (asprintf(&passed, "%s=%s", text, value) < 0)
+				return tv_err_nomem(err);
+			list[made++] = tv_steal_ptr(&passed);
+			continue;
+		}
+		int r = tv_source_expand(variables ? s : &keyless, text, words, &list[made], err);
+		if (r < 0)
+			return r;
+		made++;
+	}
+	*out = tv_steal_ptr(&list);
+	return 0;
+}
+
+static int spawn(struct program *p, char **argv, char **env, int out, int errors)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attributes;
+	sigset_t none, all;
+	sigemptyset(&none);
+	sigfillset(&all);
+	int r = posix_spawn_file_actions_init(&files);
+	if (r)
+		return -r;
+	r = posix_spawnattr_init(&attributes);
+	if (r) {
+		posix_spawn_file_actions_destroy(&files);
+		return -r;
+	}
+	r = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+	r = r ?: posix_spawn_file_actions_adddup2(&files, out, 1);
+	r = r ?: posix_spawn_file_actions_adddup2(&files, errors, 2);
+	r = r ?: posix_spawnattr_setpgroup(&attributes, 0);
+	r = r ?: posix_spawnattr_setsigmask(&attributes, &none);
+	r = r ?: posix_spawnattr_setsigdefault(&attributes, &all);
+	r = r
+		    ?: posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP |
+								     POSIX_SPAWN_SETSIGMASK |
+								     POSIX_SPAWN_SETSIGDEF);
+	r = r ?: posix_spawnp(&p->pid, argv[0], &files, &attributes, argv, env);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&files);
+	return -r;
+}
+
+static int begin(struct program *p, char **argv, char **env, struct tv_err *err)
+{
+	int out[2], errors[2];
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return tv_err_sys(err, -errno, "no pipe");
+	p->out = out[0];
+	if (pipe2(errors, O_CLOEXEC) < 0) {
+		close(out[1]);
+		return tv_err_sys(err, -errno, "no pipe");
+	}
+	p->err = errors[0];
+	int r = spawn(p, argv, env, out[1], errors[1]);
+	close(out[1]);
+	close(errors[1]);
+	if (r < 0) {
+		p->pid = -1;
+		return tv_err_sys(err, r, "cannot start '%s'", argv[0]);
+	}
+	p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+	if (p->pidfd < 0)
+		return tv_err_sys(err, -errno, "cannot watch '%s'", argv[0]);
+	fcntl(p->out, F_SETFL, O_NONBLOCK);
+	fcntl(p->err, F_SETFL, O_NONBLOCK);
+	return 0;
+}
+
+static void keep_tail(struct program *p, const char *bytes, size_t n)
+{
+	if (n >= TAIL) {
+		memcpy(p->tail, bytes + n - TAIL, TAIL);
+		p->n_tail = TAIL;
+		return;
+	}
+	size_t drop = p->n_tail + n > TAIL ? p->n_tail + n - TAIL : 0;
+	memmove(p->tail, p->tail + drop, p->n_tail - drop);
+	memcpy(p->tail + p->n_tail - drop, bytes, n);
+	p->n_tail += n - drop;
+}
+
+/* Takes what is there; closes at the end. */
+static int drain(struct program *p, int *fd, struct tv_err *err)
+{
+	char chunk[16384];
+	while (*fd >= 0) {
+		ssize_t n = read(*fd, chunk, sizeof(chunk));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : tv_err_sys(err, -errno, "reading failed");
+		if (n == 0) {
+			close(tv_steal_fd(fd));
+		} else if (fd == &p->err) {
+			keep_tail(p, chunk, (size_t)n);
+		} else if (p->body.len + (size_t)n > p->s->output_max) {
+			return tv_err_set(err, -EFBIG, "it printed more than %zu bytes",
+					  p->s->output_max);
+		} else {
+			tv_buf_add(&p->body, chunk, (size_t)n);
+		}
+	}
+	return p->body.failed ? tv_err_nomem(err) : 0;
+}
+
+/* Until the program has ended, whoever else still holds its pipes. */
+static int watch(struct program *p, struct tv_err *err)
+{
+	for (;;) {
+		int64_t left = p->deadline_ns - tv_boottime_ns();
+		struct pollfd fds[] = { { p->pidfd, POLLIN, 0 },
+					{ p->out, POLLIN, 0 },
+					{ p->err, POLLIN, 0 } };
+		if (left <= 0)
+			return tv_err_set(err, -ETIMEDOUT, "it did not end within %lld s",
+					  (long long)(p->s->deadline_ns / 1000000000));
+		int64_t ms = left / 1000000 + 1;
+		if (poll(fds, TV_ARRAY_LEN(fds), ms > INT_MAX ? INT_MAX : (int)ms) < 0 &&
+		    errno != EINTR)
+			return tv_err_sys(err, -errno, "waiting failed");
+		int r = drain(p, &p->out, err);
+		r = r ?: drain(p, &p->err, err);
+		if (r < 0 || (fds[0].revents & POLLIN))
+			return r;
+	}
+}
+
+/* Nothing of the group survives; then the status. */
+static int end(struct program *p)
+{
+	int status = 0;
+	kill(-p->pid, SIGKILL);
+	while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+static int judge(struct program *p, int status, struct tv_err *err)
+{
+	p->tail[p->n_tail] = '\0';
+	while (p->n_tail && (unsigned char)p->tail[p->n_tail - 1] <= ' ')
+		p->tail[--p->n_tail] = '\0';
+	tv_secrets_redact(p->s->secrets, p->tail);
+	size_t n = strlen(p->tail);
+	const char *shown = p->tail + (n > SHOWN ? n - SHOWN : 0);
+	const char *says = n ? "; it says: " : "";
+	if (WIFSIGNALED(status))
+		return tv_err_set(err, -EPROTO, "the program was killed by signal %d%s%s",
+				  WTERMSIG(status), says, shown);
+	if (WEXITSTATUS(status))
+		return tv_err_set(err, -EPROTO, "the program ended with exit code %d%s%s",
+				  WEXITSTATUS(status), says, shown);
+	return 0;
+}
+
+static int run(const struct tv_source *s, const struct tv_source_words *words, struct tv_buf *body,
+	       struct tv_err *err)
+{
+	autostrings char **argv = NULL, **env = NULL;
+	int r = expand_all(s, s->argv, words, false, &argv, err);
+	r = r ?: expand_all(s, s->env, words, true, &env, err);
+	if (r < 0)
+		return r;
+	struct program p = { .s = s, .pid = -1, .pidfd = -1, .out = -1, .err = -1 };
+	p.deadline_ns = tv_boottime_ns() + s->deadline_ns;
+	r = begin(&p, argv, env, err);
+	r = r ?: watch(&p, err);
+	int status = p.pid > 0 ? end(&p) : 0;
+	r = r ?: judge(&p, status, err);
+	tv_close_p(&p.pidfd);
+	tv_close_p(&p.out);
+	tv_close_p(&p.err);
+	if (r == 0)
+		*body = p.body;
+	else
+		tv_buf_free(&p.body);
+	return r;
+}
+
+static int run_to_file(const struct tv_source *s, struct tv_source_words *words,
+		       struct tv_buf *body, struct tv_err *err)
+{
+	const char *folder = getenv("TMPDIR");
+	tv_autofree char *path = NULL;
+	tv_autobuf struct tv_buf printed = TV_BUF_INIT;
+	if (asprintf(&path, "%s/tvfs-source-XXXXXX", folder && *folder ? folder : "/tmp") < 0) {
+		path = NULL;
+		return tv_err_nomem(err);
+	}
+	tv_autoclose int made = mkostemp(path, O_CLOEXEC);
+	if (made < 0)
+		return tv_err_sys(err, -errno, "cannot make '%s'", path);
+	words->output = path;
+	int r = run(s, words, &printed, err);
+	/* by its name: the program may have put another file there */
+	tv_autoclose int fd = r < 0 ? -1 : open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (r == 0)
+		r = fd < 0 ? tv_err_sys(err, -errno, "cannot open what it wrote")
+			   : tv_io_read_to_end(fd, s->output_max, body, err);
+	unlink(path);
+	return r;
+}
+
+int tv_read_exec(const struct tv_source *s, const char *symbol, int64_t from, int64_t to,
+		 struct tv_rows *out, struct tv_err *err)
+{
+	tv_autofree char *own = NULL;
+	tv_autobuf struct tv_buf body = TV_BUF_INIT;
+	int r = tv_source_own_symbol(s, symbol, &own, err);
+	if (r < 0)
+		return r;
+	struct tv_source_words words = { .symbol = own, .plain = symbol, .from = from, .to = to };
+	r = s->to_file ? run_to_file(s, &words, &body, err) : run(s, &words, &body, err);
+	return r < 0 ? r : s->kind->parse(s, own, (const char *)body.data, body.len, out, err);
+}
