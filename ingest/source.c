@@ -1,5 +1,6 @@
 #include "ingest/source.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
