@@ -115,11 +115,12 @@ static void fail_status(struct asset *a, const struct tv_fetch_answer *answer)
 	if (answer->status >= 400 && answer->len)
 		r = tv_source_parse(ask->source, ask->symbol, answer->status, answer->body,
 				    answer->len, &none, &why);
-	bool says = r < 0 && strstr(why.text, "the source says");
 	char text[2 * TV_ERR_TEXT];
 	snprintf(text, sizeof(text), "%s from %s: %s", ask->symbol, tv_source_name(ask->source),
 		 answer->error);
-	fail(a, says ? r : answer->code, says ? why.text : text, answer->body, answer->len);
+	bool known = r == -TV_E_MISSING || r == -EBUSY;
+	bool says = known || r == -EREMOTE;
+	fail(a, known ? r : answer->code, says ? why.text : text, answer->body, answer->len);
 }
 
 static int on_answer(void *arg, const struct tv_fetch_answer *answer, struct tv_err *err)
@@ -133,7 +134,7 @@ static int on_answer(void *arg, const struct tv_fetch_answer *answer, struct tv_
 		struct tv_err why = TV_ERR_INIT;
 		int r = tv_source_parse(ask->source, ask->symbol, 0, answer->body, answer->len,
 					&page->rows, &why);
-		if ((r == -EPROTO || r == -EBUSY) && !answer->last)
+		if ((r == -EPROTO || r == -EREMOTE || r == -EBUSY) && !answer->last)
 			return TV_FETCH_AGAIN;
 		if (r < 0)
 			fail(a, r, why.text, answer->body, answer->len);

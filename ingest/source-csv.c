@@ -142,7 +142,7 @@ static int read_record(const struct tv_layout *layout, const struct record *reco
 	for (int c = 0; c < TV_COLUMNS; c++) {
 		int r = 0;
 		if (at[c] == ABSENT)
-			*values[c] = 0;
+			row->volume = 0;
 		else if (c == TV_TIMESTAMP)
 			r = tv_source_time(record->fields[at[c]], layout->time, &row->timestamp,
 					   err);

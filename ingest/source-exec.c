@@ -110,6 +110,8 @@ static int spawn(struct program *p, char **argv, char **env, int out, int errors
 static int begin(struct program *p, char **argv, char **env, struct tv_err *err)
 {
 	int out[2], errors[2];
+	if (!argv[0])
+		return tv_err_set(err, -EINVAL, "no program is named");
 	if (pipe2(out, O_CLOEXEC) < 0)
 		return tv_err_sys(err, -errno, "no pipe");
 	p->out = out[0];

@@ -210,7 +210,8 @@ static int take(struct tv_source *s, const cJSON *item, struct tv_secrets *secre
 			return take_text(s, item, known[i].text, err);
 		if (known[i].texts)
 			return take_texts(s, item, known[i].texts, err);
-		return known[i].other(s, item, err);
+		if (known[i].other)
+			return known[i].other(s, item, err);
 	}
 	return bad(s, item->string, "is not a setting of a source", err);
 }

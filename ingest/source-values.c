@@ -125,7 +125,7 @@ int tv_source_complaint(const char *text, struct tv_err *err)
 		{ "too many", -EBUSY },
 		{ "exceeded", -EBUSY },
 	};
-	int code = -EPROTO;
+	int code = -EREMOTE;
 	for (size_t i = TV_ARRAY_LEN(known); i-- > 0;)
 		if (strcasestr(text, known[i].part))
 			code = known[i].code;

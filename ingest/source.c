@@ -189,7 +189,7 @@ static int judge_status(long status, int r, struct tv_err *err)
 {
 	if (status < 400)
 		return r;
-	if (r == -TV_E_MISSING || r == -EBUSY || (r < 0 && strstr(err->text, "the source says")))
+	if (r == -TV_E_MISSING || r == -EBUSY || r == -EREMOTE)
 		return tv_err_wrap(err, r, "HTTP %ld", status);
 	tv_err_clear(err);
 	return tv_err_set(err, status == 404 ? -TV_E_MISSING : -EPROTO, "HTTP %ld", status);

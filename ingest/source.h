@@ -73,8 +73,8 @@ void tv_source_call_free(struct tv_source_call *call); /* wipes */
 
 /*
  * Appends the rows of one body. -TV_E_MISSING: the source does not know the symbol (no rows at all
- * are 0); -EBUSY: it wants to be left alone for a time; -EPROTO: not an answer of this source, or one
- * for another symbol. http_status 0 when there was none.
+ * are 0); -EBUSY: it wants to be left alone for a time; -EREMOTE: it says something else that is wrong;
+ * -EPROTO: not an answer of this source, or one for another symbol. http_status 0 when there was none.
  */
 int tv_source_parse(const struct tv_source *s, const char *symbol, long http_status,
 		    const char *body, size_t n, struct tv_rows *out, struct tv_err *err);

@@ -110,7 +110,7 @@ static int add_ask(struct setup *s, char *word, const char *from, const char *to
 		   struct tv_err *err)
 {
 	struct tv_collect_ask *ask = &s->asks[s->n_asks++];
-	int64_t begin, end;
+	int64_t begin = 0, end = 0;
 	char *colon = strchr(word, ':');
 	int r = tv_time_parse(from, &begin, err);
 	r = r ?: tv_time_parse(to, &end, err);

@@ -129,7 +129,7 @@ static const struct {
 	{ BINANCE, "{\"code\":-1003,\"msg\":\"Too many requests\"}", 0, -EBUSY, "Too many" },
 	{ BINANCE, "[]", 502, -EPROTO, "HTTP 502" },
 	{ COINBASE, "{\"message\":\"NotFound\"}", 404, -TV_E_MISSING, "NotFound" },
-	{ COINBASE, "{\"message\":\"granularity too small\"}", 0, -EPROTO, "granularity" },
+	{ COINBASE, "{\"message\":\"granularity too small\"}", 0, -EREMOTE, "granularity" },
 	{ KRAKEN, "{\"error\":[\"EQuery:Unknown asset pair\"]}", 0, -TV_E_MISSING,
 	  "Unknown asset" },
 	{ KRAKEN, "{\"error\":[\"EAPI:Rate limit exceeded\"]}", 0, -EBUSY, "Rate limit" },
@@ -296,7 +296,7 @@ static void keys(void **state)
 	tv_source_call_free(&call);
 	tv_autorows struct tv_rows r = { 0 };
 	struct tv_err err = TV_ERR_INIT;
-	assert_int_equal(tv_source_parse(s, "A", 0, "bad key plan+ted!", 17, &r, &err), -EPROTO);
+	assert_int_equal(tv_source_parse(s, "A", 0, "bad key plan+ted!", 17, &r, &err), -EREMOTE);
 	assert_string_equal(err.text, "A from S: the source says: bad key ***!");
 }
 

@@ -136,7 +136,7 @@ static int parse(int argc, char **argv, struct setup *s)
 			s->real_time = true;
 		else if (option == 'k')
 			s->key_env = optarg;
-		else if (option == 's')
+		else if (option == 's' && optarg)
 			s->stop_after = (unsigned)strtoul(optarg, NULL, 10);
 		else if (option == 'H' && s->n_headers < HEADERS_MAX)
 			s->headers[s->n_headers++] = optarg;
