@@ -146,37 +146,47 @@ static int parse(int argc, char **argv, struct setup *s)
 	return 0;
 }
 
-/* The text with "{key}" replaced; never freed, the program is short. */
-static const char *with_key(const char *text, const char *key)
+/* A new string: the text with "{key}" replaced. */
+static char *with_key(const char *text, const char *key)
 {
-	const char *at = strstr(text, "{key}");
+	const char *at = key ? strstr(text, "{key}") : NULL;
 	struct tv_buf b = TV_BUF_INIT;
-	if (!at || !key)
-		return text;
-	tv_buf_add(&b, text, (size_t)(at - text));
-	tv_buf_add_str(&b, key);
-	tv_buf_add_str(&b, at + 5);
+	if (at) {
+		tv_buf_add(&b, text, (size_t)(at - text));
+		tv_buf_add_str(&b, key);
+		text = at + 5;
+	}
+	tv_buf_add_str(&b, text);
 	return tv_buf_steal_str(&b);
+}
+
+static int add_one(struct setup *s, const char *url, const struct tv_secrets *secrets,
+		   struct tv_err *err)
+{
+	char *headers[HEADERS_MAX + 1] = { NULL };
+	tv_autofree char *whole = with_key(url, tv_secrets_get_encoded(secrets, "key"));
+	for (int i = 0; i < s->n_headers; i++)
+		headers[i] = with_key(s->headers[i], tv_secrets_get(secrets, "key"));
+	struct tv_fetch_request request = {
+		.url = whole,
+		.headers = (const char *const *)headers,
+		.confidential = s->key_env != NULL,
+		.done = on_answer,
+		.arg = s,
+	};
+	int r = tv_fetch_add(s->fetch, &request, err);
+	for (int i = 0; i < s->n_headers; i++)
+		free(headers[i]);
+	return r;
 }
 
 static int add_all(struct setup *s, const struct tv_secrets *secrets, char **urls,
 		   struct tv_err *err)
 {
-	for (int i = 0; i < s->n_headers; i++)
-		s->headers[i] = with_key(s->headers[i], tv_secrets_get(secrets, "key"));
-	for (; *urls; urls++) {
-		struct tv_fetch_request request = {
-			.url = with_key(*urls, tv_secrets_get_encoded(secrets, "key")),
-			.headers = s->headers,
-			.confidential = s->key_env != NULL,
-			.done = on_answer,
-			.arg = s,
-		};
-		int r = tv_fetch_add(s->fetch, &request, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	int r = 0;
+	for (; *urls && r == 0; urls++)
+		r = add_one(s, *urls, secrets, err);
+	return r;
 }
 
 int main(int argc, char **argv)
