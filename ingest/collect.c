@@ -100,9 +100,10 @@ static void fail(struct asset *a, int code, const char *error, const char *body,
 	a->code = code;
 	a->error = strdup(error);
 	a->body = n ? malloc(n) : NULL;
-	a->n_body = a->body ? n : 0;
-	if (a->body)
+	if (a->body) {
 		memcpy(a->body, body, n);
+		a->n_body = tv_source_redact(a->all->asks[a->index].source, a->body, n);
+	}
 }
 
 /* The code of an HTTP error is the source's own, where it says what is wrong. */

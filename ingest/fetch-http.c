@@ -42,8 +42,8 @@ static int check_parts(const char *scheme, const char *host, bool login, bool co
 	return 0;
 }
 
-int tv_fetch_url_check(const char *url, bool confidential, char **host_out,
-		       char address[TV_FETCH_ADDRESS], struct tv_err *err)
+int tv_fetch_url_check(const char *url, bool confidential, const struct tv_secrets *secrets,
+		       char **host_out, char address[TV_FETCH_ADDRESS], struct tv_err *err)
 {
 	autourl CURLU *u = curl_url();
 	autotext char *scheme = NULL, *host = NULL, *port = NULL, *path = NULL, *user = NULL,
@@ -66,6 +66,8 @@ int tv_fetch_url_check(const char *url, bool confidential, char **host_out,
 	char *name = NULL;
 	if (asprintf(&name, "%s:%s", host, port) < 0)
 		return tv_err_nomem(err);
+	/* before it is cut, or a part of a key could stay */
+	tv_secrets_redact(secrets, path);
 	snprintf(address, TV_FETCH_ADDRESS, "%s%s", is_loopback(host) ? name : host, path);
 	*host_out = name;
 	return 0;
@@ -222,7 +224,7 @@ static int redirect(struct tv_fetch_job *job, const char *target, struct tv_err 
 {
 	tv_autofree char *host = NULL;
 	char address[TV_FETCH_ADDRESS];
-	int r = tv_fetch_url_check(target, job->confidential, &host, address, err);
+	int r = tv_fetch_url_check(target, job->confidential, NULL, &host, address, err);
 	if (r < 0)
 		return tv_err_wrap(err, r, "redirected");
 	size_t n = strcspn(job->host->name, ":");

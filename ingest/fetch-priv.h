@@ -50,8 +50,8 @@ struct tv_fetch_outcome {
 };
 
 /* Checks a URL and finds "host:port" and the address for messages. */
-int tv_fetch_url_check(const char *url, bool confidential, char **host_out,
-		       char address[TV_FETCH_ADDRESS], struct tv_err *err);
+int tv_fetch_url_check(const char *url, bool confidential, const struct tv_secrets *secrets,
+		       char **host_out, char address[TV_FETCH_ADDRESS], struct tv_err *err);
 
 /* Makes the job's easy handle; timeout_ns is what this try may take. */
 int tv_fetch_http_begin(struct tv_fetch_job *job, const struct tv_fetch_limits *limits,

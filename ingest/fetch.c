@@ -183,11 +183,9 @@ int tv_fetch_add(struct tv_fetch *f, const struct tv_fetch_request *request, str
 	struct tv_fetch_job *job = calloc(1, sizeof(*job));
 	if (!job)
 		return tv_err_nomem(err);
-	int r = tv_fetch_url_check(request->url, request->confidential, &name, job->address, err);
-	if (r == 0) {
-		tv_secrets_redact(f->secrets, job->address);
-		r = copy_headers(job, request->headers, err);
-	}
+	int r = tv_fetch_url_check(request->url, request->confidential, f->secrets, &name,
+				   job->address, err);
+	r = r ?: copy_headers(job, request->headers, err);
 	if (r == 0) {
 		job->url = strdup(request->url);
 		job->host = host_of(f, &name);

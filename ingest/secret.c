@@ -196,37 +196,45 @@ int tv_secrets_add_file(struct tv_secrets *s, const char *name, const char *path
 	return r;
 }
 
-/* The length of the longest key that the text begins with: one may be a part of another. */
-static size_t key_at(const struct tv_secrets *s, const char *text)
+/* The length of the longest key that the bytes begin with: one may be a part of another. */
+static size_t key_at(const struct tv_secrets *s, const char *bytes, size_t n)
 {
 	size_t longest = 0;
 	for (size_t i = 0; i < s->len; i++) {
 		const char *forms[] = { s->items[i].text, s->items[i].encoded };
 		for (size_t k = 0; k < TV_ARRAY_LEN(forms); k++) {
-			size_t n = strlen(forms[k]);
-			if (n > longest && strncmp(text, forms[k], n) == 0)
-				longest = n;
+			if (forms[k][0] != bytes[0])
+				continue;
+			size_t len = strlen(forms[k]);
+			if (len > longest && len <= n && memcmp(bytes, forms[k], len) == 0)
+				longest = len;
 		}
 	}
 	return longest;
 }
 
-void tv_secrets_redact(const struct tv_secrets *s, char *text)
+size_t tv_secrets_redact_bytes(const struct tv_secrets *s, char *bytes, size_t n)
 {
-	if (!s || !text)
-		return;
-	char *to = text;
-	for (const char *from = text; *from;) {
-		size_t n = key_at(s, from);
-		if (n) {
-			memcpy(to, "***", 3);
+	size_t to = 0;
+	if (!s || !s->len)
+		return n;
+	for (size_t from = 0; from < n;) {
+		size_t len = key_at(s, bytes + from, n - from);
+		if (len) {
+			memcpy(bytes + to, "***", 3); /* a key has at least TV_SECRET_MIN bytes */
 			to += 3;
-			from += n;
+			from += len;
 		} else {
-			*to++ = *from++;
+			bytes[to++] = bytes[from++];
 		}
 	}
-	*to = '\0';
+	return to;
+}
+
+void tv_secrets_redact(const struct tv_secrets *s, char *text)
+{
+	if (text)
+		text[tv_secrets_redact_bytes(s, text, strlen(text))] = '\0';
 }
 
 int tv_secrets_guard_process(struct tv_err *err)

@@ -41,6 +41,9 @@ const char *tv_secrets_get_encoded(const struct tv_secrets *s, const char *name)
  * makes it longer). Either may be NULL. */
 void tv_secrets_redact(const struct tv_secrets *s, char *text);
 
+/* The same for bytes that may hold NULs; the new length. */
+size_t tv_secrets_redact_bytes(const struct tv_secrets *s, char *bytes, size_t n);
+
 /* Makes this process undumpable: no core file, and no other process of the user can attach to it or
  * read its memory. Programs that it starts are not affected. */
 int tv_secrets_guard_process(struct tv_err *err);

@@ -195,6 +195,29 @@ static int judge_status(long status, int r, struct tv_err *err)
 	return tv_err_set(err, status == 404 ? -TV_E_MISSING : -EPROTO, "HTTP %ld", status);
 }
 
+size_t tv_source_redact(const struct tv_source *s, char *bytes, size_t n)
+{
+	return tv_secrets_redact_bytes(s->secrets, bytes, n);
+}
+
+/* A message shows a part of the body: of one without keys, or the cut could leave half a key. */
+static int explain(const struct tv_source *s, const char *own, long status, const char *body,
+		   size_t n, int code, struct tv_err *why)
+{
+	tv_autorows struct tv_rows none = { 0 };
+	char *copy = s->has_keys && n ? malloc(n) : NULL;
+	if (!copy)
+		return s->has_keys && n ? tv_err_nomem(why) : code;
+	memcpy(copy, body, n);
+	n = tv_source_redact(s, copy, n);
+	tv_err_clear(why);
+	int r = judge_status(status, s->kind->parse(s, own, copy, n, &none, why), why);
+	if (r == 0)
+		tv_err_set(why, code, "a key stands where none should");
+	free(copy);
+	return code;
+}
+
 int tv_source_parse(const struct tv_source *s, const char *symbol, long http_status,
 		    const char *body, size_t n, struct tv_rows *out, struct tv_err *err)
 {
@@ -202,12 +225,14 @@ int tv_source_parse(const struct tv_source *s, const char *symbol, long http_sta
 	tv_autofree char *own = NULL;
 	size_t before = out->len;
 	int r = tv_source_own_symbol(s, symbol, &own, &why);
-	if (r == 0)
+	if (r == 0) {
 		r = judge_status(http_status, s->kind->parse(s, own, body, n, out, &why), &why);
+		if (r < 0)
+			r = explain(s, own, http_status, body, n, r, &why);
+	}
 	if (r == 0)
 		return 0;
 	out->len = before;
-	tv_secrets_redact(s->secrets, why.text);
 	return tv_err_set(err, r, "%s from %s: %s", symbol, s->name, why.text);
 }
 

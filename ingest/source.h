@@ -79,6 +79,9 @@ void tv_source_call_free(struct tv_source_call *call); /* wipes */
 int tv_source_parse(const struct tv_source *s, const char *symbol, long http_status,
 		    const char *body, size_t n, struct tv_rows *out, struct tv_err *err);
 
+/* Takes the keys out of an answer that is kept; the new length. */
+size_t tv_source_redact(const struct tv_source *s, char *bytes, size_t n);
+
 /* Reads the rows of sources that are not HTTP: a file of a folder, or what a program writes. */
 int tv_source_read(const struct tv_source *s, const char *symbol, int64_t from, int64_t to,
 		   struct tv_rows *out, struct tv_err *err);

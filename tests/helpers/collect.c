@@ -81,7 +81,7 @@ static int on_done(void *arg, const struct tv_collected *got, struct tv_err *err
 	cJSON_AddStringToObject(doc, "error", got->error);
 	cJSON_AddItemToObject(doc, "rows", rows_of(got->rows));
 	cJSON_AddNumberToObject(doc, "tries", got->tries);
-	cJSON_AddNumberToObject(doc, "evidence", (double)got->n_body);
+	tv_json_add_bytes(doc, "evidence", got->body ? got->body : "", got->n_body);
 	print_line(doc);
 	return 0;
 }

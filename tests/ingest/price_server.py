@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import http.server
 import socket
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
@@ -89,12 +90,16 @@ class PriceServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         super().__init__(("127.0.0.1", 0), Handler)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.routes, self.seen, self.lock = {}, [], threading.Lock()
         self.busy = self.most_busy = 0
         self.stopping = threading.Event()
-        self.base = f"http://127.0.0.1:{self.server_port}"
+        self.base = f"http{'s' if certificate else ''}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address):
         pass  # a client that leaves is part of the tests
@@ -104,8 +109,8 @@ class PriceServer(http.server.ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving():
-    server = PriceServer()
+def serving(certificate=None):
+    server = PriceServer(certificate)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

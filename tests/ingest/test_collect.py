@@ -128,7 +128,7 @@ def test_bad_answers(collect, server, kind, bad):
 def test_the_evidence_is_kept(collect, server):
     server.routes = {"/a": Answer(b'{"x": 1}')}
     got, _ = collect({"S": {"kind": "json", "url": f"{server.base}/a"}}, "S:A")
-    assert got["A"]["evidence"] == 8
+    assert got["A"]["evidence"] == '{"x": 1}'
 
 
 @pytest.mark.parametrize("name, body, says", [
@@ -307,6 +307,7 @@ def test_a_key_from_a_file(collect, server, tmp_path):
     got, printed = collect({"S": source}, "S:A")
     assert server.seen[0].query["k"] == KEY and server.seen[0].headers["X-Key"] == KEY
     assert got["A"]["error"] == "A from S: the source says: invalid token ***"
+    assert got["A"]["evidence"] == "invalid token ***"
     assert "planted" not in printed
     key.chmod(0o640)
     got, printed = collect({"S": source}, "S:A", status=1)

@@ -12,6 +12,9 @@ from ingest_support import call, clean_environment, helper
 from price_server import Answer, closed_port, serving
 
 
+KEY = "planted+key/0123456789"
+
+
 def one(fetch, *words, **more):
     """The answer to a single request, and the summary of the run."""
     lines, _ = fetch(*words, **more)
@@ -208,12 +211,23 @@ def test_nobody_listens(fetch):
     assert answer["code"] == errno.ECONNABORTED and answer["tries"] == 2 and answer["status"] == 0
 
 
+def test_a_certificate_nobody_vouches_for(fetch, tmp_path):
+    pem = tmp_path / "own.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                    "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", pem, "-out",
+                    tmp_path / "certificate"], check=True, capture_output=True, timeout=60)
+    pem.write_text(pem.read_text() + (tmp_path / "certificate").read_text())
+    with serving(pem) as secure:
+        secure.routes = {"/a": Answer(b"prices")}
+        answer, _ = one(fetch, "--key-env", "PLANTED", "--header", "X-Key: {key}", f"{secure.base}/a",
+                        env={"PLANTED": KEY})
+        assert answer["code"] == errno.EPROTO and answer["tries"] == 1 and answer["len"] == 0
+        assert "certificate" in answer["error"] and secure.seen == []
+
+
 def test_https_never_falls_back_to_plain_text(fetch, server):
     answer, _ = one(fetch, "--tries", 1, server.base.replace("http", "https") + "/a")
     assert answer["code"] != 0 and server.seen == []
-
-
-KEY = "planted+key/0123456789"
 
 
 @pytest.mark.parametrize("words", [

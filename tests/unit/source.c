@@ -298,6 +298,15 @@ static void keys(void **state)
 	struct tv_err err = TV_ERR_INIT;
 	assert_int_equal(tv_source_parse(s, "A", 0, "bad key plan+ted!", 17, &r, &err), -EREMOTE);
 	assert_string_equal(err.text, "A from S: the source says: bad key ***!");
+	/* a message is cut, but never through a key */
+	char body[256];
+	for (size_t at = 100; at < 200; at++) {
+		snprintf(body, sizeof(body), "%0*dplan+ted", (int)at, 0);
+		tv_err_clear(&err);
+		assert_int_equal(tv_source_parse(s, "A", 0, body, strlen(body), &r, &err),
+				 -EREMOTE);
+		assert_null(strstr(err.text, "pl"));
+	}
 }
 
 static void settings(void **state)
