@@ -215,14 +215,15 @@ static size_t key_at(const struct tv_secrets *s, const char *bytes, size_t n)
 
 size_t tv_secrets_redact_bytes(const struct tv_secrets *s, char *bytes, size_t n)
 {
+	static const char stars[] = { '*', '*', '*' }; /* a key has TV_SECRET_MIN bytes or more */
 	size_t to = 0;
 	if (!s || !s->len)
 		return n;
 	for (size_t from = 0; from < n;) {
 		size_t len = key_at(s, bytes + from, n - from);
 		if (len) {
-			memcpy(bytes + to, "***", 3); /* a key has at least TV_SECRET_MIN bytes */
-			to += 3;
+			memcpy(bytes + to, stars, sizeof(stars));
+			to += sizeof(stars);
 			from += len;
 		} else {
 			bytes[to++] = bytes[from++];
