@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import call
+from ingest_support import call
 from price_server import Answer, serving
 
 DAY = 86400
