@@ -91,6 +91,21 @@ int tv_bars_append(struct tv_bars *bars, const struct tv_bars *from, size_t firs
 	return 0;
 }
 
+void tv_bars_clip(struct tv_bars *bars, int64_t from, int64_t to)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < bars->n; i++) {
+		int64_t t = bars->timestamp[i];
+		if (t < from || (t >= to && t - to < TV_DAY_SECONDS))
+			continue;
+		bars->timestamp[kept] = t;
+		for (size_t c = 0; c < TV_BARS_VALUES; c++)
+			tv_bars_values(bars, c)[kept] = tv_bars_values(bars, c)[i];
+		kept++;
+	}
+	bars->n = kept;
+}
+
 struct tv_bar tv_bars_get(const struct tv_bars *bars, size_t i)
 {
 	return (struct tv_bar){ bars->timestamp[i], bars->open[i],  bars->high[i],

@@ -13,7 +13,7 @@
 
 #include "store/base/err.h"
 
-#define TV_DAY_SECONDS 86400
+#define TV_DAY_SECONDS INT64_C(86400)
 
 struct tv_bar {
 	int64_t timestamp; /* Unix seconds, UTC: the start of the day */
@@ -40,6 +40,10 @@ int tv_bars_add(struct tv_bars *bars, const struct tv_bar *bar, struct tv_err *e
 /* Adds rows [first, end) of others at the end. -ENOMEM. */
 int tv_bars_append(struct tv_bars *bars, const struct tv_bars *from, size_t first, size_t end,
 		   struct tv_err *err);
+
+/* Drops rows before `from`, and the bar of the day that begins at `to`, which is not finished yet. What
+ * is later than that stays, for a gate to find. */
+void tv_bars_clip(struct tv_bars *bars, int64_t from, int64_t to);
 
 /* Row i < n. */
 struct tv_bar tv_bars_get(const struct tv_bars *bars, size_t i);

@@ -10,7 +10,7 @@ struct collection;
 
 struct page {
 	struct asset *asset;
-	struct tv_rows rows;
+	struct tv_bars rows;
 };
 
 struct asset {
@@ -35,7 +35,7 @@ struct collection {
 static void asset_clear(struct asset *a)
 {
 	for (unsigned i = 0; a->pages && i < a->n_pages; i++)
-		tv_rows_free(&a->pages[i].rows);
+		tv_bars_free(&a->pages[i].rows);
 	free(a->pages);
 	free(a->error);
 	free(a->body);
@@ -50,10 +50,10 @@ static void collection_free_p(struct collection *all)
 	free(all->assets);
 }
 
-static int hand_over(struct asset *a, struct tv_rows *rows, struct tv_err *err)
+static int hand_over(struct asset *a, struct tv_bars *rows, struct tv_err *err)
 {
 	const struct tv_collect_ask *ask = &a->all->asks[a->index];
-	tv_rows_clip(rows, ask->from, ask->to);
+	tv_bars_clip(rows, ask->from, ask->to);
 	struct tv_collected got = {
 		.index = a->index,
 		.code = a->code,
@@ -71,23 +71,19 @@ static int hand_over(struct asset *a, struct tv_rows *rows, struct tv_err *err)
 /* Puts the pages behind one another; the first one's arrays become the whole. */
 static int finish(struct asset *a, struct tv_err *err)
 {
-	tv_autorows struct tv_rows whole = { 0 };
+	tv_autobars struct tv_bars whole = TV_BARS_INIT;
 	for (unsigned i = 0; i < a->n_pages && a->code == 0; i++) {
-		struct tv_rows *page = &a->pages[i].rows;
-		if (!whole.len) {
-			tv_rows_free(&whole);
+		struct tv_bars *page = &a->pages[i].rows;
+		if (!whole.n) {
+			tv_bars_free(&whole);
 			whole = *page;
-			*page = (struct tv_rows){ 0 };
+			*page = TV_BARS_INIT;
 			continue;
 		}
-		for (size_t k = 0; k < page->len; k++) {
-			struct tv_row row = { page->timestamp[k], page->open[k],  page->high[k],
-					      page->low[k],	  page->close[k], page->volume[k] };
-			int r = tv_rows_add(&whole, &row, err);
-			if (r < 0)
-				return r;
-		}
-		tv_rows_free(page);
+		int r = tv_bars_append(&whole, page, 0, page->n, err);
+		if (r < 0)
+			return r;
+		tv_bars_free(page);
 	}
 	return hand_over(a, &whole, err);
 }
@@ -111,7 +107,7 @@ static void fail_status(struct asset *a, const struct tv_fetch_answer *answer)
 {
 	const struct tv_collect_ask *ask = &a->all->asks[a->index];
 	struct tv_err why = TV_ERR_INIT;
-	tv_autorows struct tv_rows none = { 0 };
+	tv_autobars struct tv_bars none = TV_BARS_INIT;
 	int r = 0;
 	if (answer->status >= 400 && answer->len)
 		r = tv_source_parse(ask->source, ask->symbol, answer->status, answer->body,
@@ -185,7 +181,7 @@ static int read_asset(struct asset *a, struct tv_err *err)
 {
 	const struct tv_collect_ask *ask = &a->all->asks[a->index];
 	struct tv_err why = TV_ERR_INIT;
-	tv_autorows struct tv_rows rows = { 0 };
+	tv_autobars struct tv_bars rows = TV_BARS_INIT;
 	if (tv_source_is_http(ask->source))
 		return 0;
 	int r = tv_source_read(ask->source, ask->symbol, ask->from, ask->to, &rows, &why);

@@ -19,7 +19,7 @@ struct tv_collected {
 	size_t index;	      /* of the ask */
 	int code;	      /* 0, or why there are no rows (tv_fetch_run, tv_source_parse) */
 	const char *error;    /* "" or one line, without keys */
-	struct tv_rows *rows; /* clipped, in the source's order; the callback may take them */
+	struct tv_bars *rows; /* clipped, in the source's order; the callback may take them */
 	const char *body;     /* the answer that was refused, without keys; NULL: none came */
 	size_t n_body;
 	unsigned tries; /* requests in all */

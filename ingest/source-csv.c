@@ -135,7 +135,7 @@ static int find_columns(const struct tv_layout *layout, const struct record *hea
 }
 
 static int read_record(const struct tv_layout *layout, const struct record *record,
-		       const int at[TV_COLUMNS], struct tv_row *row, struct tv_err *err)
+		       const int at[TV_COLUMNS], struct tv_bar *row, struct tv_err *err)
 {
 	double *values[TV_COLUMNS] = { NULL,	  &row->open,  &row->high,
 				       &row->low, &row->close, &row->volume };
@@ -154,7 +154,7 @@ static int read_record(const struct tv_layout *layout, const struct record *reco
 	return 0;
 }
 
-static int read_records(const struct tv_layout *layout, struct reader *reader, struct tv_rows *out,
+static int read_records(const struct tv_layout *layout, struct reader *reader, struct tv_bars *out,
 			struct tv_err *err)
 {
 	struct record record;
@@ -168,7 +168,7 @@ static int read_records(const struct tv_layout *layout, struct reader *reader, s
 		return tv_source_complaint(record.fields[0], err);
 	r = find_columns(layout, &record, at, err);
 	while (r == 0) {
-		struct tv_row row = { 0 };
+		struct tv_bar row = { 0 };
 		reader->line++;
 		r = next_record(reader, &record, err);
 		if (r <= 0)
@@ -179,13 +179,13 @@ static int read_records(const struct tv_layout *layout, struct reader *reader, s
 		r = read_record(layout, &record, at, &row, err);
 		if (r < 0)
 			return tv_err_wrap(err, r, "line %zu", reader->line);
-		r = tv_rows_add(out, &row, err);
+		r = tv_bars_add(out, &row, err);
 	}
 	return r;
 }
 
 int tv_parse_csv(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		 struct tv_rows *out, struct tv_err *err)
+		 struct tv_bars *out, struct tv_err *err)
 {
 	(void)symbol;
 	size_t mark = n >= 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;

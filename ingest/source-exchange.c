@@ -22,7 +22,7 @@ static const struct places binance = { { 0, 1, 2, 3, 4, 5 }, TV_TIME_MILLISECOND
 static const struct places coinbase = { { 0, 3, 2, 1, 4, 5 }, TV_TIME_SECONDS, true };
 static const struct places kraken = { { 0, 1, 2, 3, 4, 6 }, TV_TIME_SECONDS, false };
 
-static int read_row(const cJSON *array, const struct places *p, struct tv_row *row,
+static int read_row(const cJSON *array, const struct places *p, struct tv_bar *row,
 		    struct tv_err *err)
 {
 	const cJSON *cells[PLACES_MAX] = { NULL };
@@ -47,7 +47,7 @@ static int read_row(const cJSON *array, const struct places *p, struct tv_row *r
 	return 0;
 }
 
-static int read_rows(const cJSON *rows, const struct places *p, struct tv_rows *out,
+static int read_rows(const cJSON *rows, const struct places *p, struct tv_bars *out,
 		     struct tv_err *err)
 {
 	const cJSON *array = rows->child;
@@ -56,11 +56,11 @@ static int read_rows(const cJSON *rows, const struct places *p, struct tv_rows *
 	if (array && p->newest_first)
 		array = array->prev;
 	for (; array; number++) {
-		struct tv_row row;
+		struct tv_bar row;
 		int r = read_row(array, p, &row, err);
 		if (r < 0)
 			return tv_err_wrap(err, r, "row %zu", number);
-		r = tv_rows_add(out, &row, err);
+		r = tv_bars_add(out, &row, err);
 		if (r < 0)
 			return r;
 		if (!p->newest_first)
@@ -79,7 +79,7 @@ static const char *text_of(const cJSON *object, const char *key)
 
 /* An array of rows, or an object that says what is wrong. */
 static int plain_rows(const char *body, size_t n, const char *complaint, const struct places *p,
-		      struct tv_rows *out, struct tv_err *err)
+		      struct tv_bars *out, struct tv_err *err)
 {
 	tv_autojson cJSON *doc = NULL;
 	int r = tv_source_document(body, n, &doc, err);
@@ -93,7 +93,7 @@ static int plain_rows(const char *body, size_t n, const char *complaint, const s
 }
 
 int tv_parse_binance(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		     struct tv_rows *out, struct tv_err *err)
+		     struct tv_bars *out, struct tv_err *err)
 {
 	(void)s;
 	(void)symbol;
@@ -101,7 +101,7 @@ int tv_parse_binance(const struct tv_source *s, const char *symbol, const char *
 }
 
 int tv_parse_coinbase(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		      struct tv_rows *out, struct tv_err *err)
+		      struct tv_bars *out, struct tv_err *err)
 {
 	(void)s;
 	(void)symbol;
@@ -119,7 +119,7 @@ static bool kraken_pair_is(const char *key, const char *symbol)
 }
 
 int tv_parse_kraken(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		    struct tv_rows *out, struct tv_err *err)
+		    struct tv_bars *out, struct tv_err *err)
 {
 	(void)s;
 	tv_autojson cJSON *doc = NULL;
@@ -149,12 +149,12 @@ int tv_parse_kraken(const struct tv_source *s, const char *symbol, const char *b
  * today's, so an hour of summer time may be missing. No daily session begins in a day's last hour. */
 static int64_t yahoo_day(int64_t t, int64_t offset)
 {
-	int64_t local = t + offset + 3600, rest = local % TV_DAY;
-	return local - (rest < 0 ? rest + TV_DAY : rest);
+	int64_t local = t + offset + 3600, rest = local % TV_DAY_SECONDS;
+	return local - (rest < 0 ? rest + TV_DAY_SECONDS : rest);
 }
 
 /* One bar, and the cells moved on to the next; *empty: a day without trade, which has nulls. */
-static int yahoo_row(const cJSON *cells[TV_COLUMNS], struct tv_row *row, bool *empty,
+static int yahoo_row(const cJSON *cells[TV_COLUMNS], struct tv_bar *row, bool *empty,
 		     struct tv_err *err)
 {
 	double *values[TV_COLUMNS] = { NULL,	  &row->open,  &row->high,
@@ -173,7 +173,7 @@ static int yahoo_row(const cJSON *cells[TV_COLUMNS], struct tv_row *row, bool *e
 	return r;
 }
 
-static int yahoo_rows(const cJSON *result, int64_t offset, struct tv_rows *out, struct tv_err *err)
+static int yahoo_rows(const cJSON *result, int64_t offset, struct tv_bars *out, struct tv_err *err)
 {
 	const cJSON *indicators = cJSON_GetObjectItemCaseSensitive(result, "indicators");
 	const cJSON *quotes = cJSON_GetObjectItemCaseSensitive(indicators, "quote");
@@ -195,13 +195,13 @@ static int yahoo_rows(const cJSON *result, int64_t offset, struct tv_rows *out, 
 		cells[c] = column->child;
 	}
 	for (size_t number = 0; cells[TV_TIMESTAMP]; number++) {
-		struct tv_row row = { 0 };
+		struct tv_bar row = { 0 };
 		bool empty;
 		int r = yahoo_row(cells, &row, &empty, err);
 		if (r < 0)
 			return tv_err_wrap(err, r, "row %zu", number);
 		row.timestamp = yahoo_day(row.timestamp, offset);
-		r = empty ? 0 : tv_rows_add(out, &row, err);
+		r = empty ? 0 : tv_bars_add(out, &row, err);
 		if (r < 0)
 			return r;
 	}
@@ -209,7 +209,7 @@ static int yahoo_rows(const cJSON *result, int64_t offset, struct tv_rows *out, 
 }
 
 int tv_parse_yahoo(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		   struct tv_rows *out, struct tv_err *err)
+		   struct tv_bars *out, struct tv_err *err)
 {
 	(void)s;
 	tv_autojson cJSON *doc = NULL;
@@ -231,7 +231,7 @@ int tv_parse_yahoo(const struct tv_source *s, const char *symbol, const char *bo
 				  symbol);
 	const cJSON *zone = cJSON_GetObjectItemCaseSensitive(meta, "gmtoffset");
 	double offset = cJSON_IsNumber(zone) ? zone->valuedouble : 0;
-	if (!(offset > -(double)TV_DAY && offset < (double)TV_DAY))
+	if (!(offset > -(double)TV_DAY_SECONDS && offset < (double)TV_DAY_SECONDS))
 		return tv_err_set(err, -EPROTO, "gmtoffset %g is more than a day", offset);
 	return yahoo_rows(result, (int64_t)offset, out, err);
 }

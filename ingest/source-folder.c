@@ -10,7 +10,7 @@
 #include "store/base/path.h"
 
 int tv_read_folder(const struct tv_source *s, const char *symbol, int64_t from, int64_t to,
-		   struct tv_rows *out, struct tv_err *err)
+		   struct tv_bars *out, struct tv_err *err)
 {
 	tv_autofree char *own = NULL, *name = NULL, *body = NULL;
 	size_t n = 0;

@@ -34,7 +34,7 @@ static const char *path_of(const struct tv_layout *layout, int c)
 }
 
 static int read_cells(const struct tv_layout *layout, const cJSON *const cells[TV_COLUMNS],
-		      struct tv_row *row, struct tv_err *err)
+		      struct tv_bar *row, struct tv_err *err)
 {
 	double *values[TV_COLUMNS] = { NULL,	  &row->open,  &row->high,
 				       &row->low, &row->close, &row->volume };
@@ -52,20 +52,20 @@ static int read_cells(const struct tv_layout *layout, const cJSON *const cells[T
 	return 0;
 }
 
-static int by_row(const struct tv_layout *layout, const cJSON *rows, struct tv_rows *out,
+static int by_row(const struct tv_layout *layout, const cJSON *rows, struct tv_bars *out,
 		  struct tv_err *err)
 {
 	const cJSON *item;
 	size_t number = 0;
 	cJSON_ArrayForEach(item, rows) {
-		struct tv_row row = { 0 };
+		struct tv_bar row = { 0 };
 		const cJSON *cells[TV_COLUMNS];
 		for (int c = 0; c < TV_COLUMNS; c++)
 			cells[c] = follow(item, path_of(layout, c));
 		int r = read_cells(layout, cells, &row, err);
 		if (r < 0)
 			return tv_err_wrap(err, r, "row %zu", number);
-		r = tv_rows_add(out, &row, err);
+		r = tv_bars_add(out, &row, err);
 		if (r < 0)
 			return r;
 		number++;
@@ -73,7 +73,7 @@ static int by_row(const struct tv_layout *layout, const cJSON *rows, struct tv_r
 	return 0;
 }
 
-static int by_column(const struct tv_layout *layout, const cJSON *rows, struct tv_rows *out,
+static int by_column(const struct tv_layout *layout, const cJSON *rows, struct tv_bars *out,
 		     struct tv_err *err)
 {
 	const cJSON *cells[TV_COLUMNS] = { NULL };
@@ -90,11 +90,11 @@ static int by_column(const struct tv_layout *layout, const cJSON *rows, struct t
 		cells[c] = column->child;
 	}
 	for (int i = 0; i < n; i++) {
-		struct tv_row row = { 0 };
+		struct tv_bar row = { 0 };
 		int r = read_cells(layout, cells, &row, err);
 		if (r < 0)
 			return tv_err_wrap(err, r, "row %d", i);
-		r = tv_rows_add(out, &row, err);
+		r = tv_bars_add(out, &row, err);
 		if (r < 0)
 			return r;
 		for (int c = 0; c < TV_COLUMNS; c++)
@@ -104,7 +104,7 @@ static int by_column(const struct tv_layout *layout, const cJSON *rows, struct t
 }
 
 int tv_parse_json(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		  struct tv_rows *out, struct tv_err *err)
+		  struct tv_bars *out, struct tv_err *err)
 {
 	(void)symbol;
 	tv_autojson cJSON *doc = NULL;

@@ -26,9 +26,9 @@ struct tv_source_kind {
 	const char *symbol; /* template of its own name of a symbol */
 	unsigned page_days; /* 0: any number in one request */
 	int (*parse)(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		     struct tv_rows *out, struct tv_err *err);
+		     struct tv_bars *out, struct tv_err *err);
 	int (*read)(const struct tv_source *s, const char *symbol, int64_t from, int64_t to,
-		    struct tv_rows *out, struct tv_err *err);
+		    struct tv_bars *out, struct tv_err *err);
 };
 
 struct tv_source {
@@ -84,21 +84,21 @@ int tv_source_complaint(const char *text, struct tv_err *err);
 const char *tv_column_name(enum tv_column column);
 
 int tv_parse_binance(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		     struct tv_rows *out, struct tv_err *err);
+		     struct tv_bars *out, struct tv_err *err);
 int tv_parse_coinbase(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		      struct tv_rows *out, struct tv_err *err);
+		      struct tv_bars *out, struct tv_err *err);
 int tv_parse_kraken(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		    struct tv_rows *out, struct tv_err *err);
+		    struct tv_bars *out, struct tv_err *err);
 int tv_parse_yahoo(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		   struct tv_rows *out, struct tv_err *err);
+		   struct tv_bars *out, struct tv_err *err);
 int tv_parse_csv(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		 struct tv_rows *out, struct tv_err *err);
+		 struct tv_bars *out, struct tv_err *err);
 int tv_parse_json(const struct tv_source *s, const char *symbol, const char *body, size_t n,
-		  struct tv_rows *out, struct tv_err *err);
+		  struct tv_bars *out, struct tv_err *err);
 int tv_read_folder(const struct tv_source *s, const char *symbol, int64_t from, int64_t to,
-		   struct tv_rows *out, struct tv_err *err);
+		   struct tv_bars *out, struct tv_err *err);
 int tv_read_exec(const struct tv_source *s, const char *symbol, int64_t from, int64_t to,
-		 struct tv_rows *out, struct tv_err *err);
+		 struct tv_bars *out, struct tv_err *err);
 
 /* Fills the layout, folder, argv and so on of a source from its settings. */
 int tv_source_settings(struct tv_source *s, const cJSON *settings, struct tv_secrets *secrets,

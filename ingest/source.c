@@ -129,7 +129,7 @@ unsigned tv_source_pages(const struct tv_source *s, int64_t from, int64_t to)
 		return 0;
 	if (!s->page_days)
 		return 1;
-	int64_t span = (int64_t)s->page_days * TV_DAY, pages = (to - from - 1) / span + 1;
+	int64_t span = (int64_t)s->page_days * TV_DAY_SECONDS, pages = (to - from - 1) / span + 1;
 	return pages > PAGES_MAX ? PAGES_MAX : (unsigned)pages;
 }
 
@@ -158,7 +158,7 @@ int tv_source_call(const struct tv_source *s, const char *symbol, int64_t from, 
 	int r = tv_source_own_symbol(s, symbol, &own, err);
 	if (r < 0)
 		return r;
-	int64_t span = s->page_days ? (int64_t)s->page_days * TV_DAY : to - from;
+	int64_t span = s->page_days ? (int64_t)s->page_days * TV_DAY_SECONDS : to - from;
 	int64_t begin = from + (int64_t)page * span;
 	struct tv_source_words words = { .symbol = own,
 					 .plain = symbol,
@@ -204,7 +204,7 @@ size_t tv_source_redact(const struct tv_source *s, char *bytes, size_t n)
 static int explain(const struct tv_source *s, const char *own, long status, const char *body,
 		   size_t n, int code, struct tv_err *why)
 {
-	tv_autorows struct tv_rows none = { 0 };
+	tv_autobars struct tv_bars none = TV_BARS_INIT;
 	char *copy = s->has_keys && n ? malloc(n) : NULL;
 	if (!copy)
 		return s->has_keys && n ? tv_err_nomem(why) : code;
@@ -219,11 +219,11 @@ static int explain(const struct tv_source *s, const char *own, long status, cons
 }
 
 int tv_source_parse(const struct tv_source *s, const char *symbol, long http_status,
-		    const char *body, size_t n, struct tv_rows *out, struct tv_err *err)
+		    const char *body, size_t n, struct tv_bars *out, struct tv_err *err)
 {
 	struct tv_err why = TV_ERR_INIT;
 	tv_autofree char *own = NULL;
-	size_t before = out->len;
+	size_t before = out->n;
 	int r = tv_source_own_symbol(s, symbol, &own, &why);
 	if (r == 0) {
 		r = judge_status(http_status, s->kind->parse(s, own, body, n, out, &why), &why);
@@ -232,20 +232,20 @@ int tv_source_parse(const struct tv_source *s, const char *symbol, long http_sta
 	}
 	if (r == 0)
 		return 0;
-	out->len = before;
+	out->n = before;
 	return tv_err_set(err, r, "%s from %s: %s", symbol, s->name, why.text);
 }
 
 int tv_source_read(const struct tv_source *s, const char *symbol, int64_t from, int64_t to,
-		   struct tv_rows *out, struct tv_err *err)
+		   struct tv_bars *out, struct tv_err *err)
 {
 	struct tv_err why = TV_ERR_INIT;
-	size_t before = out->len;
+	size_t before = out->n;
 	int r = s->kind->read ? s->kind->read(s, symbol, from, to, out, &why)
 			      : tv_err_set(&why, -EINVAL, "it is asked over HTTP");
 	if (r == 0)
 		return 0;
-	out->len = before;
+	out->n = before;
 	tv_secrets_redact(s->secrets, why.text);
 	return tv_err_set(err, r, "%s from %s: %s", symbol, s->name, why.text);
 }

@@ -14,34 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ingest/bars.h"
 #include "ingest/secret.h"
 #include "store/base/buf.h"
 #include "store/base/err.h"
 #include "store/base/json.h"
 
-#define TV_DAY INT64_C(86400)
 #define TV_SOURCE_NEVER INT64_MIN /* there is no last row yet */
-
-/* Daily bars as arrays. Timestamps are Unix seconds, UTC. */
-struct tv_rows {
-	int64_t *timestamp; /* all owned */
-	double *open, *high, *low, *close, *volume;
-	size_t len, cap;
-};
-
-struct tv_row {
-	int64_t timestamp;
-	double open, high, low, close, volume;
-};
-
-void tv_rows_free(struct tv_rows *rows); /* and makes it empty; NULL is fine */
-int tv_rows_add(struct tv_rows *rows, const struct tv_row *row, struct tv_err *err);
-
-/* Drops rows before `from`, and the bar of the day that begins at `to`, which is not finished yet.
- * What is later than that stays, for a gate to find. */
-void tv_rows_clip(struct tv_rows *rows, int64_t from, int64_t to);
-
-#define tv_autorows __attribute__((cleanup(tv_rows_free)))
 
 struct tv_source;
 
@@ -77,14 +56,14 @@ void tv_source_call_free(struct tv_source_call *call); /* wipes */
  * -EPROTO: not an answer of this source, or one for another symbol. http_status 0 when there was none.
  */
 int tv_source_parse(const struct tv_source *s, const char *symbol, long http_status,
-		    const char *body, size_t n, struct tv_rows *out, struct tv_err *err);
+		    const char *body, size_t n, struct tv_bars *out, struct tv_err *err);
 
 /* Takes the keys out of an answer that is kept; the new length. */
 size_t tv_source_redact(const struct tv_source *s, char *bytes, size_t n);
 
 /* Reads the rows of sources that are not HTTP: a file of a folder, or what a program writes. */
 int tv_source_read(const struct tv_source *s, const char *symbol, int64_t from, int64_t to,
-		   struct tv_rows *out, struct tv_err *err);
+		   struct tv_bars *out, struct tv_err *err);
 
 /* The days to ask for when rows up to `last` are there: from `overlap_days` before it, so that changed
  * history is seen, to the last day that is over. False when nothing can be new. */

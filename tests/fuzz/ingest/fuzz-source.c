@@ -23,7 +23,7 @@ static const char *const settings[] = {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	tv_auto(tv_source_free_p) struct tv_source *source = NULL;
-	tv_autorows struct tv_rows rows = { 0 };
+	tv_autobars struct tv_bars rows = TV_BARS_INIT;
 	tv_autojson cJSON *doc = NULL;
 	struct tv_err err = TV_ERR_INIT;
 	if (size < 1)
@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (body)
 		memcpy(body, data + 1, size - 1);
 	int r = tv_source_parse(source, "XBTUSD", 0, body, size - 1, &rows, &err);
-	if (r < 0 && (rows.len || !*err.text))
+	if (r < 0 && (rows.n || !*err.text))
 		abort();
 	return 0;
 }

@@ -56,10 +56,10 @@ static void print_line(cJSON *doc)
 	cJSON_Delete(doc);
 }
 
-static cJSON *rows_of(const struct tv_rows *rows)
+static cJSON *rows_of(const struct tv_bars *rows)
 {
 	cJSON *list = cJSON_CreateArray();
-	for (size_t i = 0; i < rows->len; i++) {
+	for (size_t i = 0; i < rows->n; i++) {
 		const double values[] = { (double)rows->timestamp[i],
 					  rows->open[i],
 					  rows->high[i],

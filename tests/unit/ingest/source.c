@@ -86,14 +86,14 @@ static void rows(void **state)
 	(void)state;
 	for (size_t i = 0; i < TV_ARRAY_LEN(good); i++) {
 		tv_auto(tv_source_free_p) struct tv_source *s = made(good[i].settings);
-		tv_autorows struct tv_rows r = { 0 };
+		tv_autobars struct tv_bars r = TV_BARS_INIT;
 		struct tv_err err = TV_ERR_INIT;
 		const char *body = good[i].body;
 		if (tv_source_parse(s, good[i].symbol, 0, body, strlen(body), &r, &err) < 0)
 			fail_msg("%s: %s", body, err.text);
-		if (r.len != 1 || r.timestamp[0] != D || r.open[0] != 1.5 || r.high[0] != 2 ||
+		if (r.n != 1 || r.timestamp[0] != D || r.open[0] != 1.5 || r.high[0] != 2 ||
 		    r.low[0] != 1 || r.close[0] != 1.75 || r.volume[0] != 10)
-			fail_msg("%s: %zu rows", body, r.len);
+			fail_msg("%s: %zu rows", body, r.n);
 	}
 }
 
@@ -173,12 +173,12 @@ static void refusals(void **state)
 	(void)state;
 	for (size_t i = 0; i < TV_ARRAY_LEN(refused); i++) {
 		tv_auto(tv_source_free_p) struct tv_source *s = made(refused[i].settings);
-		tv_autorows struct tv_rows r = { 0 };
+		tv_autobars struct tv_bars r = TV_BARS_INIT;
 		struct tv_err err = TV_ERR_INIT;
 		const char *body = refused[i].body;
 		int code = tv_source_parse(s, "XBTUSD", refused[i].status, body, strlen(body), &r,
 					   &err);
-		if (code != refused[i].code || r.len || !strstr(err.text, refused[i].says))
+		if (code != refused[i].code || r.n || !strstr(err.text, refused[i].says))
 			fail_msg("%s: %d, '%s'", body, code, err.text);
 		assert_int_equal(strncmp(err.text, "XBTUSD from S: ", 15), 0);
 	}
@@ -192,10 +192,10 @@ static void nothing_is_an_answer_too(void **state)
 	};
 	for (size_t i = 0; i < TV_ARRAY_LEN(cases); i++) {
 		tv_auto(tv_source_free_p) struct tv_source *s = made(cases[i][0]);
-		tv_autorows struct tv_rows r = { 0 };
+		tv_autobars struct tv_bars r = TV_BARS_INIT;
 		const char *body = cases[i][1];
 		assert_int_equal(tv_source_parse(s, "A", 0, body, strlen(body), &r, NULL), 0);
-		assert_int_equal(r.len, 0);
+		assert_int_equal(r.n, 0);
 	}
 }
 
@@ -203,21 +203,21 @@ static void a_later_bad_row_takes_all_back(void **state)
 {
 	(void)state;
 	tv_auto(tv_source_free_p) struct tv_source *s = made(CSV);
-	tv_autorows struct tv_rows r = { 0 };
+	tv_autobars struct tv_bars r = TV_BARS_INIT;
 	const char *body = HEAD "1704067200,1,2,1,1,1\n1704153600,1,2,x,1,1\n";
-	assert_int_equal(tv_rows_add(&r, &(struct tv_row){ 1, 2, 3, 4, 5, 6 }, NULL), 0);
+	assert_int_equal(tv_bars_add(&r, &(struct tv_bar){ 1, 2, 3, 4, 5, 6 }, NULL), 0);
 	assert_int_equal(tv_source_parse(s, "A", 0, body, strlen(body), &r, NULL), -EPROTO);
-	assert_int_equal(r.len, 1);
+	assert_int_equal(r.n, 1);
 }
 
 static void coinbase_is_newest_first(void **state)
 {
 	(void)state;
 	tv_auto(tv_source_free_p) struct tv_source *s = made(COINBASE);
-	tv_autorows struct tv_rows r = { 0 };
+	tv_autobars struct tv_bars r = TV_BARS_INIT;
 	const char *body = "[[1704240000,1,2,1,1,3],[1704153600,1,2,1,1,2],[1704067200,1,2,1,1,1]]";
 	assert_int_equal(tv_source_parse(s, "BTCUSD", 0, body, strlen(body), &r, NULL), 0);
-	assert_int_equal(r.len, 3);
+	assert_int_equal(r.n, 3);
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(r.volume[i], i + 1);
 }
@@ -270,10 +270,10 @@ static void pages(void **state)
 	(void)state;
 	tv_auto(tv_source_free_p) struct tv_source *many = made(COINBASE), *one = made(STOOQ);
 	assert_int_equal(tv_source_pages(many, D, D), 0);
-	assert_int_equal(tv_source_pages(many, D, D + TV_DAY), 1);
-	assert_int_equal(tv_source_pages(many, D, D + 300 * TV_DAY), 1);
-	assert_int_equal(tv_source_pages(many, D, D + 301 * TV_DAY), 2);
-	assert_int_equal(tv_source_pages(one, D, D + 9999 * TV_DAY), 1);
+	assert_int_equal(tv_source_pages(many, D, D + TV_DAY_SECONDS), 1);
+	assert_int_equal(tv_source_pages(many, D, D + 300 * TV_DAY_SECONDS), 1);
+	assert_int_equal(tv_source_pages(many, D, D + 301 * TV_DAY_SECONDS), 2);
+	assert_int_equal(tv_source_pages(one, D, D + 9999 * TV_DAY_SECONDS), 1);
 }
 
 static void keys(void **state)
@@ -294,7 +294,7 @@ static void keys(void **state)
 	assert_null(call.headers[1]);
 	assert_true(call.confidential);
 	tv_source_call_free(&call);
-	tv_autorows struct tv_rows r = { 0 };
+	tv_autobars struct tv_bars r = TV_BARS_INIT;
 	struct tv_err err = TV_ERR_INIT;
 	assert_int_equal(tv_source_parse(s, "A", 0, "bad key plan+ted!", 17, &r, &err), -EREMOTE);
 	assert_string_equal(err.text, "A from S: the source says: bad key ***!");
@@ -340,31 +340,31 @@ static void settings(void **state)
 static void clipping(void **state)
 {
 	(void)state;
-	tv_autorows struct tv_rows r = { 0 };
+	tv_autobars struct tv_bars r = TV_BARS_INIT;
 	for (int day = -2; day < 6; day++)
-		assert_int_equal(tv_rows_add(&r, &(struct tv_row){ .timestamp = D + day * TV_DAY },
+		assert_int_equal(tv_bars_add(&r, &(struct tv_bar){ .timestamp = D + day * TV_DAY_SECONDS },
 					     NULL),
 				 0);
-	tv_rows_clip(&r, D, D + 2 * TV_DAY);
+	tv_bars_clip(&r, D, D + 2 * TV_DAY_SECONDS);
 	/* the day that is not over is gone; what is dated later is for the gates to find */
 	static const int left[] = { 0, 1, 3, 4, 5 };
-	assert_int_equal(r.len, TV_ARRAY_LEN(left));
-	for (size_t i = 0; i < r.len; i++)
-		assert_int_equal(r.timestamp[i], D + left[i] * TV_DAY);
+	assert_int_equal(r.n, TV_ARRAY_LEN(left));
+	for (size_t i = 0; i < r.n; i++)
+		assert_int_equal(r.timestamp[i], D + left[i] * TV_DAY_SECONDS);
 }
 
 static void spans(void **state)
 {
 	(void)state;
-	int64_t from = 0, to = 0, now = D + 10 * TV_DAY + 3600;
+	int64_t from = 0, to = 0, now = D + 10 * TV_DAY_SECONDS + 3600;
 	assert_true(tv_source_span(TV_SOURCE_NEVER, D, 5, now, &from, &to));
 	assert_int_equal(from, D);
-	assert_int_equal(to, D + 10 * TV_DAY);
-	assert_true(tv_source_span(D + 7 * TV_DAY, D, 5, now, &from, &to));
-	assert_int_equal(from, D + 2 * TV_DAY);
-	assert_true(tv_source_span(D + 3 * TV_DAY, D, 5, now, &from, &to));
+	assert_int_equal(to, D + 10 * TV_DAY_SECONDS);
+	assert_true(tv_source_span(D + 7 * TV_DAY_SECONDS, D, 5, now, &from, &to));
+	assert_int_equal(from, D + 2 * TV_DAY_SECONDS);
+	assert_true(tv_source_span(D + 3 * TV_DAY_SECONDS, D, 5, now, &from, &to));
 	assert_int_equal(from, D);
-	assert_false(tv_source_span(D + 9 * TV_DAY, D, 5, now, &from, &to));
+	assert_false(tv_source_span(D + 9 * TV_DAY_SECONDS, D, 5, now, &from, &to));
 	assert_false(tv_source_span(TV_SOURCE_NEVER, now, 5, now, &from, &to));
 }
 
