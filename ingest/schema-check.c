@@ -1,11 +1,10 @@
 /* A Parquet file against the schema. All values are looked at here, a column at a time: a statement with
  * counts of each column takes DuckDB minutes where there are thousands of columns. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ingest/schema.h"
+#include "ingest/schema-priv.h"
 #include "store/base/buf.h"
 #include "store/base/cleanup.h"
 
@@ -17,57 +16,14 @@ struct tally {
 struct check {
 	const struct tv_schema_file *schema;
 	const struct tv_parquet *file;
-	const struct tv_schema_findings *findings;
+	struct tv_schema_teller told;
 	struct tv_duck_result present;		/* the file's columns */
 	const struct tv_schema_column **wanted; /* of each of them; NULL: not to be looked at */
 	struct tally *tallies;			/* of each of them */
 	int64_t rows;
-	struct tv_err first;
 };
 
-static int tell(struct check *c, const char *column, int64_t row, const char *what,
-		struct tv_err *err)
-{
-	tv_autobuf struct tv_buf place = TV_BUF_INIT;
-	const struct tv_schema_finding finding = { c->file->name, column, row, what };
-	tv_buf_addf(&place, "'%s'", c->file->name);
-	if (column)
-		tv_buf_addf(&place, ", column '%s'", column);
-	if (row >= 0)
-		tv_buf_addf(&place, ", row %lld", (long long)row);
-	tv_autofree char *text = tv_buf_steal_str(&place);
-	if (!text)
-		return tv_err_nomem(err);
-	if (!c->first.code)
-		tv_err_set(&c->first, -TV_E_GATE, "%s: %s", text, what);
-	return c->findings && c->findings->found
-		       ? c->findings->found(c->findings->arg, &finding, err)
-		       : 0;
-}
-
-static int tellf(struct check *c, const char *column, int64_t row, struct tv_err *err,
-		 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
-static int tellf(struct check *c, const char *column, int64_t row, struct tv_err *err,
-		 const char *fmt, ...)
-{
-	char what[256];
-	va_list args;
-	va_start(args, fmt);
-	vsnprintf(what, sizeof(what), fmt, args);
-	va_end(args);
-	return tell(c, column, row, what, err);
-}
-
 /* --- columns ----------------------------------------------------------------------------------- */
-
-static const struct tv_schema_column *wanted_of(const struct tv_schema_file *schema,
-						const char *name)
-{
-	for (size_t i = 0; i < schema->n_columns; i++)
-		if (strcmp(schema->columns[i].name, name) == 0)
-			return &schema->columns[i];
-	return schema->others ? &schema->other : NULL;
-}
 
 static bool is_present(const struct check *c, const char *name)
 {
@@ -83,15 +39,17 @@ static int check_names(struct check *c, struct tv_err *err)
 	for (size_t i = 0; i < c->schema->n_columns && r == 0; i++) {
 		const struct tv_schema_column *column = &c->schema->columns[i];
 		if (!is_present(c, column->name))
-			r = tellf(c, column->name, -1, err, "there is no such column, wanted is %s",
-				  tv_schema_type_name(column->type));
+			r = tv_schema_tell(&c->told, column->name, -1, err,
+					   "there is no such column, wanted is %s",
+					   tv_schema_type_name(column->type));
 	}
 	for (size_t i = 0; i < c->present.n_columns && r == 0; i++) {
 		const struct tv_duck_column *column = &c->present.columns[i];
-		c->wanted[i] = wanted_of(c->schema, column->name);
+		c->wanted[i] = tv_schema_column_of(c->schema, column->name);
 		if (!c->wanted[i])
-			r = tellf(c, column->name, -1, err,
-				  "the schema has no such column (its type is %s)", column->type);
+			r = tv_schema_tell(&c->told, column->name, -1, err,
+					   "the schema has no such column (its type is %s)",
+					   column->type);
 	}
 	return r;
 }
@@ -146,14 +104,15 @@ static int check_column(struct check *c, size_t at, struct tv_err *err)
 	/* pandas does not know the type of a column in which everything is missing. */
 	bool any_type = wanted->null && t->nulls == c->rows && c->rows > 0;
 	if (!type_fits(column, wanted->type) && !any_type)
-		return tellf(c, column->name, -1, err, "its type is %s, wanted is %s", column->type,
-			     tv_schema_type_name(wanted->type));
+		return tv_schema_tell(&c->told, column->name, -1, err,
+				      "its type is %s, wanted is %s", column->type,
+				      tv_schema_type_name(wanted->type));
 	if (t->nulls && !wanted->null)
-		r = tellf(c, column->name, t->first_null, err, "there is no value (%lld such rows)",
-			  (long long)t->nulls);
+		r = tv_schema_tell(&c->told, column->name, t->first_null, err,
+				   "there is no value (%lld such rows)", (long long)t->nulls);
 	if (t->odd && r == 0 && wanted->type == TV_SCHEMA_DOUBLE)
-		r = tellf(c, column->name, t->first_odd, err,
-			  "not a finite number (%lld such rows)", (long long)t->odd);
+		r = tv_schema_tell(&c->told, column->name, t->first_odd, err,
+				   "not a finite number (%lld such rows)", (long long)t->odd);
 	return r;
 }
 
@@ -221,20 +180,22 @@ static int check_key(struct check *c, struct tv_err *err)
 		return schema->n_key ? tv_err_nomem(err) : 0;
 	int r = ask_row(c, key, false, &row, err);
 	if (r == 0 && row >= 0)
-		r = tellf(c, schema->key[schema->n_key - 1], row, err,
-			  "an earlier row has the same key");
+		r = tv_schema_tell(&c->told, schema->key[schema->n_key - 1], row, err,
+				   "an earlier row has the same key");
 	if (r == 0 && schema->ordered)
 		r = ask_row(c, key, true, &row, err);
 	if (r == 0 && schema->ordered && row >= 0)
-		r = tellf(c, schema->key[schema->n_key - 1], row, err,
-			  "the row before has a greater key");
+		r = tv_schema_tell(&c->told, schema->key[schema->n_key - 1], row, err,
+				   "the row before has a greater key");
 	return r;
 }
 
 int tv_schema_check(const struct tv_schema_file *schema, const struct tv_parquet *file,
 		    const struct tv_schema_findings *findings, struct tv_err *err)
 {
-	struct check c = { .schema = schema, .file = file, .findings = findings };
+	struct check c = { .schema = schema,
+			   .file = file,
+			   .told = { file->name, findings, TV_ERR_INIT } };
 	if (schema->format != TV_SCHEMA_PARQUET)
 		return tv_err_set(err, -EINVAL, "'%s': %s is not a Parquet file in the schema",
 				  file->name, schema->name);
@@ -250,7 +211,5 @@ int tv_schema_check(const struct tv_schema_file *schema, const struct tv_parquet
 	free(c.wanted);
 	free(c.tallies);
 	tv_duck_result_free(&c.present);
-	if (r != 0 || !c.first.code)
-		return r;
-	return tv_err_set(err, c.first.code, "%s", c.first.text);
+	return r != 0 ? r : tv_schema_verdict(&c.told, err);
 }

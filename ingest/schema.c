@@ -25,6 +25,12 @@ static const char *const format_names[] = {
 	[TV_SCHEMA_PICKLE] = "pickle",
 };
 
+static const char *const rows_names[] = {
+	[TV_SCHEMA_MEMBERS] = "members",
+	[TV_SCHEMA_ELEMENTS] = "elements",
+	[TV_SCHEMA_DOCUMENT] = "document",
+};
+
 const char *tv_schema_type_name(enum tv_schema_type type)
 {
 	return type_names[type];
@@ -115,6 +121,11 @@ static int take_file(const cJSON *from, struct tv_schema_file *out, struct tv_er
 	if (!out->name || !out->path || format < 0)
 		return tv_err_set(err, -EINVAL, "schema: a file without name, path or format");
 	out->format = (enum tv_schema_format)format;
+	int rows = index_of(text_of(from, "rows"), rows_names, TV_ARRAY_LEN(rows_names));
+	if (rows < 0 && out->format == TV_SCHEMA_JSON_TEXT)
+		return tv_err_set(err, -EINVAL, "schema: file '%s' does not say what its rows are",
+				  out->name);
+	out->rows = rows < 0 ? TV_SCHEMA_DOCUMENT : (enum tv_schema_rows)rows;
 	int r = take_columns(from, out, err);
 	return r < 0 ? r : take_key(from, out, err);
 }

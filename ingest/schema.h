@@ -24,6 +24,9 @@ enum tv_schema_type {
 
 enum tv_schema_format { TV_SCHEMA_PARQUET, TV_SCHEMA_JSON_TEXT, TV_SCHEMA_PICKLE };
 
+/* What is a row of a JSON file. */
+enum tv_schema_rows { TV_SCHEMA_MEMBERS, TV_SCHEMA_ELEMENTS, TV_SCHEMA_DOCUMENT };
+
 struct tv_schema_column {
 	const char *name;
 	enum tv_schema_type type;
@@ -34,6 +37,7 @@ struct tv_schema_file {
 	const char *name; /* "bars" */
 	const char *path; /* a pattern, see tv_path_matches */
 	enum tv_schema_format format;
+	enum tv_schema_rows rows; /* of JSON */
 	struct tv_schema_column *columns;
 	size_t n_columns;
 	bool others; /* columns beyond these are allowed, and are like this one: */
@@ -68,8 +72,8 @@ const char *tv_schema_type_name(enum tv_schema_type type);
 
 /* One thing that is wrong. The texts live as long as the call. */
 struct tv_schema_finding {
-	const char *file;   /* the name that tv_parquet has */
-	const char *column; /* NULL: the file as a whole */
+	const char *file;   /* the name that the caller gave it */
+	const char *column; /* NULL: the file, or the row, as a whole */
 	int64_t row;	    /* the first one, from 0; -1: not one row's fault */
 	const char *what;   /* "3 rows have no value" */
 };
@@ -87,5 +91,10 @@ struct tv_schema_findings {
  */
 int tv_schema_check(const struct tv_schema_file *schema, const struct tv_parquet *file,
 		    const struct tv_schema_findings *findings, struct tv_err *err);
+
+/* The same for the bytes of a JSON file: the shape, members that must be there, types. A row of an object
+ * with a member a symbol is named in `what`. -EFBIG when there are too many bytes. */
+int tv_schema_check_json(const struct tv_schema_file *schema, const char *name, const char *text,
+			 size_t n, const struct tv_schema_findings *findings, struct tv_err *err);
 
 #endif

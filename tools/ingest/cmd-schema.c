@@ -1,8 +1,10 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "ingest/json-span.h"
 #include "ingest/schema.h"
 #include "store/base/cleanup.h"
+#include "store/base/io.h"
 #include "store/base/json.h"
 #include "tools/ingest/commands.h"
 
@@ -56,16 +58,31 @@ static int found(void *arg, const struct tv_schema_finding *f, struct tv_err *er
 	return 0;
 }
 
-static int check(struct job *job, const char *path, const struct tv_schema_file *schema)
+static int check_parquet(struct job *job, const char *path, const struct tv_schema_file *schema)
 {
 	const struct tv_schema_findings findings = { found, job };
 	struct tv_err *err = &job->cli->err;
 	tv_autoclose int fd = tv_parquet_open(AT_FDCWD, path, err);
 	const struct tv_parquet file = { job->duck, path, fd };
-	if (fd < 0)
-		return fd;
+	return fd < 0 ? fd : tv_schema_check(schema, &file, &findings, err);
+}
+
+static int check_json(struct job *job, const char *path, const struct tv_schema_file *schema)
+{
+	const struct tv_schema_findings findings = { found, job };
+	struct tv_err *err = &job->cli->err;
+	tv_autofree char *text = NULL;
+	size_t n;
+	int r = tv_io_read_file(AT_FDCWD, path, TV_JSON_SPAN_BYTES, &text, &n, err);
+	return r < 0 ? r : tv_schema_check_json(schema, path, text, n, &findings, err);
+}
+
+static int check(struct job *job, const char *path, const struct tv_schema_file *schema)
+{
+	struct tv_err *err = &job->cli->err;
 	unsigned told = job->told;
-	int r = tv_schema_check(schema, &file, &findings, err);
+	int r = schema->format == TV_SCHEMA_PARQUET ? check_parquet(job, path, schema)
+						    : check_json(job, path, schema);
 	if (r != -TV_E_GATE)
 		return r;
 	job->bad++;
@@ -79,7 +96,7 @@ static int check(struct job *job, const char *path, const struct tv_schema_file 
 static int check_file(struct job *job, const char *path)
 {
 	const struct tv_schema_file *schema = tv_schema_find(job->schema, path);
-	bool checked = schema && schema->format == TV_SCHEMA_PARQUET;
+	bool checked = schema && schema->format != TV_SCHEMA_PICKLE;
 	if (job->doc) {
 		cJSON *o = cJSON_CreateObject();
 		tv_json_add_bytes(o, "path", path, strlen(path));
@@ -91,7 +108,7 @@ static int check_file(struct job *job, const char *path)
 	if (checked)
 		return check(job, path, schema);
 	tv_cli_note(job->cli, "'%s' is not checked: %s", path,
-		    schema ? "it is not a Parquet file" : "the schema has no such file");
+		    schema ? "it is a pickle" : "the schema has no such file");
 	return 0;
 }
 

@@ -71,9 +71,11 @@ static void not_a_schema(void **state)
 		"{\"version\": 1, \"files\": [{\"name\": \"a\", \"path\": \"a\", \"format\": \"xml\"}]}",
 		"{\"version\": 1, \"files\": [{\"name\": \"a\", \"path\": \"a\", \"format\": \"json\"}]}",
 		"{\"version\": 1, \"files\": [{\"name\": \"a\", \"path\": \"a\", \"format\": \"json\", "
-		"\"columns\": [{\"name\": \"x\", \"type\": \"int\"}]}]}",
+		"\"columns\": []}]}",
 		"{\"version\": 1, \"files\": [{\"name\": \"a\", \"path\": \"a\", \"format\": \"json\", "
-		"\"columns\": [], \"key\": [\"x\"]}]}",
+		"\"rows\": \"members\", \"columns\": [{\"name\": \"x\", \"type\": \"int\"}]}]}",
+		"{\"version\": 1, \"files\": [{\"name\": \"a\", \"path\": \"a\", \"format\": \"json\", "
+		"\"rows\": \"members\", \"columns\": [], \"key\": [\"x\"]}]}",
 	};
 	for (size_t i = 0; i < TV_ARRAY_LEN(bad); i++) {
 		fails(-EINVAL, tv_schema_parse(bad[i], &schema, &err));
@@ -174,6 +176,95 @@ static void rules(void **state)
 	}
 }
 
+/* The same of JSON. */
+static const struct {
+	const char *name, *text, *findings;
+} documents[] = {
+	{ "health", "{}", "" },
+	{ "health",
+	  "{\"A:B\": {\"status\": \"ok\", \"last_audit\": \"2026-01-19T12:00:00.5\", \"x\": [1]}}",
+	  "" },
+	{ "health",
+	  "{\"A:B\": {\"status\": \"ok\"}, \"A:C\": {\"last_audit\": \"x\", \"status\": 1},"
+	  " \"A:D\": {\"last_audit\": null, \"status\": \"ok\", \"reason\": null}}",
+	  "status:1: in 'A:C' it is a number, wanted is text\n"
+	  "last_audit:0: in 'A:B' there is no value (2 such rows)\n"
+	  "last_audit:1: in 'A:C' not a time of ISO 8601\n" },
+	{ "health", "{\"A:B\": 1, \"A:C\": []}",
+	  "-:0: in 'A:B' the row is not an object (2 such rows)\n" },
+	{ "health", "[]", "-:-1: it is a list, wanted is an object\n" },
+	{ "health", "{\"A\":}",
+	  "-:-1: is not valid JSON: line 1: a value is missing or unknown\n" },
+	{ "health",
+	  "{\"A:B\": {\"status\": \"ok\", \"last_audit\": \"2026-01-19\"}, \"A:\\u0042\": "
+	  "{\"status\": \"ok\", \"last_audit\": \"2026-01-19\"}}",
+	  "A:B:-1: it occurs twice\n" },
+	{ "catalog",
+	  "{\"A:B\": {\"freshness\": \"2026-01-19 12:00:00+00:00\", \"start_date\": \"2020-01-01\", "
+	  "\"end_date\": \"2020-01-01\", \"data_quality_score\": NaN, \"rows\": 1.5}}",
+	  "data_quality_score:0: in 'A:B' not a finite number\n"
+	  "rows:0: in 'A:B' not a whole number\n" },
+	{ "candidates",
+	  "[{\"symbol\": \"A:B\", \"atom_id\": \"x\", \"value_traded\": 1}, {\"symbol\": 5}]",
+	  "symbol:1: it is a number, wanted is text\natom_id:1: there is no value\n" },
+	{ "candidates", "{}", "-:-1: it is an object, wanted is a list\n" },
+	{ "optimized portfolio", "{\"metadata\": 1}", "profiles:-1: there is no value\n" },
+	{ "portfolio documents", "{\"anything\": [null]}", "" },
+};
+
+static void json_rules(void **state)
+{
+	struct world *w = *state;
+	struct tv_err err = TV_ERR_INIT;
+	for (size_t i = 0; i < TV_ARRAY_LEN(documents); i++) {
+		struct told told = { 0, "" };
+		const struct tv_schema_findings findings = { note, &told };
+		const struct tv_schema_file *schema = tv_schema_named(w->schema, documents[i].name);
+		const char *text = documents[i].text;
+		tv_err_clear(&err);
+		int r = tv_schema_check_json(schema, "f", text, strlen(text), &findings, &err);
+		assert_string_equal(told.all, documents[i].findings);
+		is(r == (told.n ? -TV_E_GATE : 0) && err.code == r);
+		is(r == 0 || strstr(err.text, "'f'") == err.text);
+		is(tv_schema_check_json(schema, "f", text, strlen(text), NULL, NULL) == r);
+	}
+	fails(-EINVAL,
+	      tv_schema_check_json(tv_schema_named(w->schema, "bars"), "f", "{}", 2, NULL, &err));
+	fails(-EFBIG, tv_schema_check_json(tv_schema_named(w->schema, "catalog"), "f", "",
+					   (size_t)65 << 20, NULL, &err));
+}
+
+/* Columns of a type that no file of ours has in JSON, and no others. */
+static void json_of_another_schema(void **state)
+{
+	(void)state;
+	static const char text[] =
+		"{\"version\": 1, \"files\": ["
+		"{\"name\": \"a\", \"path\": \"a\", \"format\": \"json\", \"rows\": \"document\", "
+		"\"columns\": [{\"name\": \"b\", \"type\": \"bool\"}]}, "
+		"{\"name\": \"c\", \"path\": \"c\", \"format\": \"json\", \"rows\": \"elements\", "
+		"\"columns\": [], \"others\": {\"type\": \"double\", \"null\": true}}]}";
+	static const struct {
+		const char *name, *text, *findings;
+	} rows[] = {
+		{ "a", "{\"b\": true}", "" },
+		{ "a", "{\"b\": 1, \"c\": 2}",
+		  "b:-1: it is a number, wanted is bool\nc:-1: the schema has no such column\n" },
+		{ "c", "[{\"x\": 1, \"y\": null}, {\"z\": \"1\"}, {\"w\": []}]",
+		  "z:1: it is a text, wanted is double (2 such rows)\n" },
+	};
+	struct tv_err err = TV_ERR_INIT;
+	tv_auto(tv_schema_free_p) struct tv_schema *schema = NULL;
+	ok(tv_schema_parse(text, &schema, &err));
+	for (size_t i = 0; i < TV_ARRAY_LEN(rows); i++) {
+		struct told told = { 0, "" };
+		const struct tv_schema_findings findings = { note, &told };
+		tv_schema_check_json(tv_schema_named(schema, rows[i].name), "f", rows[i].text,
+				     strlen(rows[i].text), &findings, NULL);
+		assert_string_equal(told.all, rows[i].findings);
+	}
+}
+
 static void not_parquet(void **state)
 {
 	struct world *w = *state;
@@ -191,6 +282,8 @@ int main(void)
 		cmocka_unit_test(paths),
 		cmocka_unit_test(not_a_schema),
 		cmocka_unit_test(rules),
+		cmocka_unit_test(json_rules),
+		cmocka_unit_test(json_of_another_schema),
 		cmocka_unit_test(not_parquet),
 	};
 	return cmocka_run_group_tests(tests, world_setup, world_teardown);
