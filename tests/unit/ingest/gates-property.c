@@ -1,0 +1,545 @@
+/*
+ * Gates on random series: in a clean one nothing is found; with one defect planted at a random place it is
+ * found there, and nothing else is. Seeds are fixed, so a failure comes again.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ingest/verdict.h"
+#include "store/base/cleanup.h"
+
+#define DAY TV_DAY_SECONDS
+#define SERIES 400 /* of each calendar */
+#define ROWS_MIN 40
+#define ROWS_MAX 200
+#define EDGE 10 /* defects keep so many rows from both ends */
+
+static const char *const calendars[] = { "24x7",
+					 "sunday-friday",
+					 "monday-friday",
+					 "monday-friday-and-specials",
+					 "sunday-thursday",
+					 "moved-week" };
+
+/* splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators) */
+static uint64_t draw(uint64_t *seed)
+{
+	uint64_t z = (*seed += UINT64_C(0x9e3779b97f4a7c15));
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+static size_t below(uint64_t *seed, size_t n)
+{
+	return (size_t)(draw(seed) % n);
+}
+
+static double between(uint64_t *seed, double least, double most)
+{
+	return least + (most - least) * (double)(draw(seed) >> 11) / 9007199254740992.0;
+}
+
+struct series {
+	uint64_t seed;
+	struct tv_gates_rules rules;
+	struct tv_bars b;
+	int64_t fetched;
+};
+
+/* A row after the close before: mostly within 5 % of it, once in a while from -40 % to +60 %. */
+static struct tv_bar next_bar(struct series *s, int64_t day, double close, bool volumes)
+{
+	double step =
+		below(&s->seed, 50) ? between(&s->seed, -0.05, 0.05) : between(&s->seed, -0.4, 0.6);
+	struct tv_bar bar = { .timestamp = day * DAY, .close = close * (1 + step) };
+	bar.open = close * (1 + between(&s->seed, -0.02, 0.02));
+	bar.high = fmax(bar.open, bar.close) * (1 + between(&s->seed, 0, 0.03));
+	bar.low = fmin(bar.open, bar.close) * (1 - between(&s->seed, 0, 0.03));
+	bar.volume = volumes ? 1 + floor(between(&s->seed, 0, 1e6)) : 0;
+	return bar;
+}
+
+/* Which days have a row: counted ones, but for holidays; of the days that are only open, some or all. */
+static bool has_row(struct series *s, int64_t day, unsigned extra, size_t *holidays)
+{
+	if (tv_calendar_is_counted(s->rules.calendar, day)) {
+		if (*holidays == 0 && below(&s->seed, 40) == 0)
+			*holidays = 2 + below(&s->seed, s->rules.gap_sessions);
+		*holidays -= *holidays > 0;
+		return *holidays == 0;
+	}
+	return tv_calendar_is_open(s->rules.calendar, day) && below(&s->seed, 4) < extra;
+}
+
+static void make(struct series *s, const char *calendar, uint64_t seed)
+{
+	*s = (struct series){ .seed = seed, .rules = tv_gates_defaults(), .b = TV_BARS_INIT };
+	s->rules.calendar = tv_calendar_named(calendar);
+	size_t rows = ROWS_MIN + below(&s->seed, ROWS_MAX - ROWS_MIN), holidays = 0;
+	int64_t day = -4000 + (int64_t)below(&s->seed, 20000);
+	unsigned extra = (unsigned)below(&s->seed, 5); /* 0: never, 4: always */
+	bool volumes = below(&s->seed, 4) > 0;	       /* indices have none */
+	double close = pow(10, between(&s->seed, -6, 5));
+	for (; s->b.n < rows; day++) {
+		if (!has_row(s, day, extra, &holidays))
+			continue;
+		struct tv_bar bar = next_bar(s, day, close, volumes);
+		assert_int_equal(tv_bars_add(&s->b, &bar, NULL), 0);
+		close = bar.close;
+	}
+	s->fetched = s->b.timestamp[rows - 1] + DAY + (int64_t)below(&s->seed, DAY);
+}
+
+static void free_series(struct series *s)
+{
+	tv_bars_free(&s->b);
+}
+
+static void describe(const struct series *s, const char *name, const struct tv_findings *f)
+{
+	print_error("%s, %s, seed %llu, %zu rows\n", s->rules.calendar->name, name,
+		    (unsigned long long)s->seed, s->b.n);
+	for (size_t i = 0; i < f->n; i++)
+		print_error("  %s %s row %zu rows %zu: %s\n", tv_gate_text(f->told[i].gate),
+			    tv_severity_text(f->told[i].severity), f->told[i].row, f->told[i].rows,
+			    f->told[i].text);
+}
+
+/* --- what is planted ---------------------------------------------------------------------------- */
+
+struct want {
+	enum tv_gate gate;
+	enum tv_severity severity;
+	size_t row, rows;
+};
+
+static void insert(struct tv_bars *b, size_t at, const struct tv_bar *bar)
+{
+	assert_int_equal(tv_bars_add(b, bar, NULL), 0);
+	memmove(b->timestamp + at + 1, b->timestamp + at, (b->n - 1 - at) * sizeof(int64_t));
+	b->timestamp[at] = bar->timestamp;
+	const double values[] = { bar->open, bar->high, bar->low, bar->close, bar->volume };
+	for (size_t c = 0; c < TV_BARS_VALUES; c++) {
+		double *v = tv_bars_values(b, c);
+		memmove(v + at + 1, v + at, (b->n - 1 - at) * sizeof(double));
+		v[at] = values[c];
+	}
+}
+
+static void scale(struct tv_bars *b, size_t first, size_t end, double factor)
+{
+	for (size_t c = 0; c < 4; c++)
+		for (size_t i = first; i < end; i++)
+			tv_bars_values(b, c)[i] *= factor;
+}
+
+/* Each plants at `row`, or near it, and says what is to be found; false: this series has no place for it. */
+typedef bool plant(struct series *s, size_t row, struct want *want);
+
+static bool plant_swap(struct series *s, size_t row, struct want *want)
+{
+	int64_t t = s->b.timestamp[row];
+	s->b.timestamp[row] = s->b.timestamp[row - 1];
+	s->b.timestamp[row - 1] = t;
+	*want = (struct want){ TV_GATE_ORDER, TV_REFUSE, row, 1 };
+	return true;
+}
+
+static bool plant_double(struct series *s, size_t row, struct want *want)
+{
+	struct tv_bar bar = tv_bars_get(&s->b, row);
+	bar.close = (bar.high + bar.low) / 2 * (1 + 1e-9);
+	insert(&s->b, row + 1, &bar);
+	*want = (struct want){ TV_GATE_ORDER, TV_REFUSE, row + 1, 1 };
+	return true;
+}
+
+static bool plant_again(struct series *s, size_t row, struct want *want)
+{
+	struct tv_bar bar = tv_bars_get(&s->b, row);
+	insert(&s->b, row + 1, &bar);
+	*want = (struct want){ TV_GATE_ORDER, TV_CUT, row + 1, 1 };
+	return true;
+}
+
+static bool plant_hours(struct series *s, size_t row, struct want *want)
+{
+	s->b.timestamp[row] += 1 + (int64_t)below(&s->seed, DAY - 1);
+	*want = (struct want){ TV_GATE_DAY, TV_REFUSE, row, 1 };
+	return true;
+}
+
+static bool plant_future(struct series *s, size_t row, struct want *want)
+{
+	size_t late = 1 + row % 3;
+	s->fetched = s->b.timestamp[s->b.n - late] - 1;
+	*want = (struct want){ TV_GATE_FUTURE, TV_REFUSE, s->b.n - late, 1 };
+	return true;
+}
+
+static bool plant_value(struct series *s, size_t row, struct want *want)
+{
+	static const double bad[] = { NAN, INFINITY, -INFINITY, -1e-300, 0 };
+	size_t column = below(&s->seed, TV_BARS_VALUES);
+	size_t kind = below(&s->seed, column == 4 ? 4 : 5);
+	tv_bars_values(&s->b, column)[row] = bad[kind];
+	*want = (struct want){ TV_GATE_VALUES, TV_REFUSE, row, 1 };
+	return true;
+}
+
+static bool plant_high(struct series *s, size_t row, struct want *want)
+{
+	s->b.high[row] = fmax(s->b.open[row], s->b.close[row]) * (1 - 1e-12);
+	*want = (struct want){ TV_GATE_OHLC, TV_REFUSE, row, 1 };
+	return true;
+}
+
+static bool plant_low(struct series *s, size_t row, struct want *want)
+{
+	s->b.low[row] = fmin(s->b.open[row], s->b.close[row]) * (1 + 1e-12);
+	*want = (struct want){ TV_GATE_OHLC, TV_REFUSE, row, 1 };
+	return true;
+}
+
+/* Whether the day after a row is free and is (or is not) open, (or counted). */
+static bool free_day(const struct series *s, size_t row, bool open, bool counted)
+{
+	int64_t day = tv_calendar_day(s->b.timestamp[row]) + 1;
+	return s->b.timestamp[row + 1] > day * DAY &&
+	       tv_calendar_is_open(s->rules.calendar, day) == open &&
+	       tv_calendar_is_counted(s->rules.calendar, day) == counted;
+}
+
+static bool plant_off_day(struct series *s, size_t row, struct want *want)
+{
+	while (row + EDGE < s->b.n && !free_day(s, row, false, false))
+		row++;
+	if (row + EDGE >= s->b.n)
+		return false;
+	struct tv_bar bar = tv_bars_get(&s->b, row);
+	bar.timestamp += DAY;
+	bar.close = (bar.high + bar.low) / 2 * (1 + 1e-9);
+	insert(&s->b, row + 1, &bar);
+	*want = (struct want){ TV_GATE_SESSION, TV_REFUSE, row + 1, 1 };
+	return true;
+}
+
+/* The days without session after a row are filled with it; in one of the two ways. */
+static bool plant_weekend(struct series *s, size_t row, struct want *want)
+{
+	while (row + EDGE < s->b.n && !free_day(s, row, false, false))
+		row++;
+	if (row + EDGE >= s->b.n)
+		return false;
+	struct tv_bar bar = tv_bars_get(&s->b, row);
+	*want = (struct want){ TV_GATE_PADDING, TV_CUT, row + 1, 0 };
+	if (below(&s->seed, 2)) {
+		bar.open = bar.high = bar.low = bar.close;
+		bar.volume = 0;
+	}
+	for (; free_day(s, row, false, false) || free_day(s, row, true, false); row++) {
+		bar.timestamp += DAY;
+		insert(&s->b, row + 1, &bar);
+		want->rows++;
+	}
+	return true;
+}
+
+static void put(struct series *s, size_t row, const struct tv_bar *bar)
+{
+	s->b.open[row] = bar->open;
+	s->b.high[row] = bar->high;
+	s->b.low[row] = bar->low;
+	s->b.close[row] = bar->close;
+	s->b.volume[row] = bar->volume;
+}
+
+static bool counted_rows(const struct series *s, size_t row, size_t n)
+{
+	for (size_t i = row; i < row + n; i++)
+		if (!tv_calendar_is_counted(s->rules.calendar, tv_calendar_day(s->b.timestamp[i])))
+			return false;
+	return true;
+}
+
+static bool plant_copy(struct series *s, size_t row, struct want *want)
+{
+	struct tv_bar bar = tv_bars_get(&s->b, row - 1);
+	const int64_t *t = s->b.timestamp;
+	if (!counted_rows(s, row, 1) || bar.volume == 0 ||
+	    tv_gates_missing(&s->rules, t[row - 1], t[row + 1]) > (int64_t)s->rules.gap_sessions)
+		return false;
+	put(s, row, &bar);
+	*want = (struct want){ TV_GATE_PADDING, TV_CUT, row, 1 };
+	return true;
+}
+
+static bool plant_idle(struct series *s, size_t row, struct want *want)
+{
+	struct tv_bar bar = tv_bars_get(&s->b, row - 1);
+	size_t n = 1 + below(&s->seed, s->rules.padding_run - 1);
+	if (!counted_rows(s, row, n))
+		return false;
+	bar.open = bar.high = bar.low = bar.close;
+	bar.volume = 0;
+	for (size_t i = 0; i < n; i++)
+		put(s, row + i, &bar);
+	*want = (struct want){ TV_GATE_PADDING, TV_RECORD, row, n };
+	return true;
+}
+
+static bool plant_spike(struct series *s, size_t row, struct want *want)
+{
+	size_t rows = 1 + below(&s->seed, 5);
+	/* the series itself moves meanwhile; so that far beyond the limit */
+	double factor = pow(10, between(&s->seed, 2.5, 4));
+	scale(&s->b, row, row + rows, below(&s->seed, 2) ? factor : 1 / factor);
+	*want = (struct want){ TV_GATE_TOXICITY, TV_REFUSE, row, rows };
+	return true;
+}
+
+static bool plant_shift(struct series *s, size_t row, struct want *want)
+{
+	double factor = pow(10, between(&s->seed, 2.5, 4));
+	scale(&s->b, row, s->b.n, below(&s->seed, 2) ? factor : 1 / factor);
+	*want = (struct want){ TV_GATE_TOXICITY, TV_REFUSE, row, 1 };
+	return true;
+}
+
+static bool plant_wick(struct series *s, size_t row, struct want *want)
+{
+	double body = fmax(fmax(s->b.open[row], s->b.close[row]), s->b.close[row - 1]);
+	double least = fmin(fmin(s->b.open[row], s->b.close[row]), s->b.close[row - 1]);
+	if (below(&s->seed, 2))
+		s->b.high[row] = body * between(&s->seed, 6.001, 1e6);
+	else
+		s->b.low[row] = least / between(&s->seed, 6.001, 1e6);
+	*want = (struct want){ TV_GATE_WICK, TV_RECORD, row, 1 };
+	return true;
+}
+
+static bool plant_gap(struct series *s, size_t row, struct want *want)
+{
+	int64_t days = 7 * (2 + (int64_t)below(&s->seed, 100));
+	for (size_t i = row; i < s->b.n; i++)
+		s->b.timestamp[i] += days * DAY;
+	s->fetched += days * DAY;
+	int64_t missing = tv_gates_missing(&s->rules, s->b.timestamp[row - 1], s->b.timestamp[row]);
+	*want = (struct want){ TV_GATE_GAP, TV_RECORD, row, (size_t)missing };
+	return true;
+}
+
+static bool plant_stale(struct series *s, size_t row, struct want *want)
+{
+	int64_t last = s->b.timestamp[s->b.n - 1];
+	s->fetched += 14 * DAY + (int64_t)row * DAY;
+	int64_t missing = tv_gates_missing(&s->rules, last, s->fetched);
+	*want = (struct want){ TV_GATE_STALE, TV_RECORD, s->b.n - 1, (size_t)missing };
+	return true;
+}
+
+static const struct {
+	const char *name;
+	plant *plant;
+} defects[] = {
+	{ "two rows swapped", plant_swap },
+	{ "a day twice", plant_double },
+	{ "a row twice", plant_again },
+	{ "not a day's start", plant_hours },
+	{ "a row after the fetch", plant_future },
+	{ "a value that is none", plant_value },
+	{ "a high too low", plant_high },
+	{ "a low too high", plant_low },
+	{ "a row on a day without session", plant_off_day },
+	{ "a filled weekend", plant_weekend },
+	{ "a copied row", plant_copy },
+	{ "idle rows", plant_idle },
+	{ "a spike", plant_spike },
+	{ "a shift", plant_shift },
+	{ "a wick", plant_wick },
+	{ "a gap", plant_gap },
+	{ "a stale end", plant_stale },
+};
+
+/* --- tests -------------------------------------------------------------------------------------- */
+
+static void clean(void **state)
+{
+	(void)state;
+	for (size_t c = 0; c < TV_ARRAY_LEN(calendars); c++)
+		for (uint64_t seed = 0; seed < 2 * (uint64_t)SERIES; seed++) {
+			tv_auto(free_series) struct series s;
+			tv_autofindings struct tv_findings f = TV_FINDINGS_INIT;
+			tv_autojudged struct tv_judged j = TV_JUDGED_INIT;
+			make(&s, calendars[c], seed);
+			assert_int_equal(tv_gates_judge(&s.b, &s.rules, s.fetched, &f, &j, NULL),
+					 0);
+			if (tv_findings_times(&f, TV_GATES) == 0 && !j.cut)
+				continue;
+			describe(&s, "clean", &f);
+			fail();
+		}
+}
+
+/* Later rows of the same kind: the gate of the future tells each row. */
+static bool as_wanted(const struct tv_findings *f, const struct tv_judged *j,
+		      const struct want *want)
+{
+	size_t cut = want->severity == TV_CUT ? want->rows : 0;
+	bool each = want->gate == TV_GATE_FUTURE;
+	if (f->n == 0 || tv_findings_times(f, TV_GATES) != tv_findings_times(f, want->gate) ||
+	    (f->n != 1 && !each) || j->n_cut != cut)
+		return false;
+	for (size_t i = 0; i < cut; i++)
+		if (!j->cut[want->row + i])
+			return false;
+	return f->told[0].gate == want->gate && f->told[0].severity == want->severity &&
+	       f->told[0].row == want->row && f->told[0].rows == want->rows;
+}
+
+static void planted(void **state)
+{
+	(void)state;
+	for (size_t d = 0; d < TV_ARRAY_LEN(defects); d++) {
+		size_t places = 0;
+		for (size_t k = 0; k < TV_ARRAY_LEN(calendars) * SERIES; k++) {
+			tv_auto(free_series) struct series s;
+			tv_autofindings struct tv_findings f = TV_FINDINGS_INIT;
+			tv_autojudged struct tv_judged j = TV_JUDGED_INIT;
+			struct want want;
+			make(&s, calendars[k / SERIES], d << 32 | k);
+			size_t row = EDGE + below(&s.seed, s.b.n - 2 * EDGE);
+			if (!defects[d].plant(&s, row, &want))
+				continue;
+			places++;
+			assert_int_equal(tv_gates_judge(&s.b, &s.rules, s.fetched, &f, &j, NULL),
+					 0);
+			if (as_wanted(&f, &j, &want))
+				continue;
+			describe(&s, defects[d].name, &f);
+			fail_msg("wanted: %s %s row %zu rows %zu", tv_gate_text(want.gate),
+				 tv_severity_text(want.severity), want.row, want.rows);
+		}
+		if (places < SERIES)
+			fail_msg("%s has a place in %zu series only", defects[d].name, places);
+	}
+}
+
+/* Fills a series with idle rows, copies and double rows at random. */
+static void litter(struct series *s)
+{
+	for (size_t row = 1; row < s->b.n; row += 1 + below(&s->seed, 8)) {
+		struct tv_bar bar = tv_bars_get(&s->b, row - 1);
+		size_t n = below(&s->seed, 9);
+		switch (below(&s->seed, 4)) {
+		case 0:
+			put(s, row, &bar);
+			break;
+		case 1:
+			bar.timestamp = s->b.timestamp[row];
+			bar.open = bar.high = bar.low = bar.close;
+			bar.volume = 0;
+			for (size_t i = row; i < row + n && i < s->b.n; i++)
+				put(s, i, &bar);
+			break;
+		case 2:
+			insert(&s->b, row, &bar);
+			break;
+		default:
+			if (!free_day(s, row - 1, true, true) &&
+			    free_day(s, row - 1, false, false)) {
+				bar.timestamp += DAY;
+				insert(&s->b, row, &bar);
+			}
+		}
+	}
+}
+
+static void judged(const struct series *s, const struct tv_bars *b, struct tv_bars *kept)
+{
+	tv_autofindings struct tv_findings f = TV_FINDINGS_INIT;
+	tv_autojudged struct tv_judged j = TV_JUDGED_INIT;
+	assert_int_equal(tv_gates_judge(b, &s->rules, s->fetched, &f, &j, NULL), 0);
+	assert_int_equal(f.times[TV_GATE_ORDER][TV_REFUSE], 0);
+	assert_int_equal(tv_gates_keep(b, &j, kept, NULL), 0);
+}
+
+/* What is cut does not depend on what comes later, nor on whether earlier rows were cut already. */
+static void causal(void **state)
+{
+	(void)state;
+	size_t cuts = 0;
+	for (size_t k = 0; k < TV_ARRAY_LEN(calendars) * SERIES; k++) {
+		tv_auto(free_series) struct series s;
+		tv_autobars struct tv_bars whole = TV_BARS_INIT, head = TV_BARS_INIT,
+					   joined = TV_BARS_INIT, again = TV_BARS_INIT;
+		make(&s, calendars[k / SERIES], UINT64_C(77) << 32 | k);
+		litter(&s);
+		judged(&s, &s.b, &whole);
+		size_t split = below(&s.seed, s.b.n);
+		size_t n = s.b.n;
+		s.b.n = split;
+		judged(&s, &s.b, &head);
+		s.b.n = n;
+		assert_int_equal(tv_bars_append(&joined, &head, 0, head.n, NULL), 0);
+		assert_int_equal(tv_bars_append(&joined, &s.b, split, n, NULL), 0);
+		cuts += n - whole.n;
+		judged(&s, &joined, &again);
+		if (!tv_bars_equal(&whole, &again))
+			fail_msg("%s, series %zu: %zu rows, %zu when split at %zu",
+				 s.rules.calendar->name, k, whole.n, again.n, split);
+	}
+	assert_true(cuts > SERIES);
+}
+
+/* The same through a verdict: history is published, then a fetch brings the rest, with an overlap. */
+static void increments(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < TV_ARRAY_LEN(calendars) * SERIES; k++) {
+		tv_auto(free_series) struct series s;
+		tv_autoverdict struct tv_verdict whole = TV_VERDICT_INIT, first = TV_VERDICT_INIT,
+						 second = TV_VERDICT_INIT;
+		tv_autobars struct tv_bars none = TV_BARS_INIT, tail = TV_BARS_INIT;
+		make(&s, calendars[k / SERIES], UINT64_C(78) << 32 | k);
+		litter(&s);
+		s.rules.padding_share = 1;
+		size_t split = ROWS_MIN / 2 + below(&s.seed, s.b.n - ROWS_MIN / 2), n = s.b.n;
+		size_t overlap = split - below(&s.seed, 15);
+		while (overlap > 0 && s.b.timestamp[overlap - 1] == s.b.timestamp[overlap])
+			overlap--;
+		struct tv_verdict_ask ask = { &s.rules,	      &none,	 &s.b,
+					      TV_RESTATE_ALL, s.fetched, false };
+		assert_int_equal(tv_verdict_make(&ask, &whole, NULL), 0);
+		s.b.n = split;
+		assert_int_equal(tv_verdict_make(&ask, &first, NULL), 0);
+		s.b.n = n;
+		assert_int_equal(tv_bars_append(&tail, &s.b, overlap, n, NULL), 0);
+		ask.published = &first.bars;
+		ask.fetched = &tail;
+		ask.from = s.b.timestamp[overlap];
+		assert_int_equal(tv_verdict_make(&ask, &second, NULL), 0);
+		if (second.refused || whole.refused || second.restatement.n ||
+		    !tv_bars_equal(&whole.bars, &second.bars)) {
+			describe(&s, "increments", &second.findings);
+			fail_msg("series %zu: split at %zu, overlap from %zu", k, split, overlap);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(clean),
+		cmocka_unit_test(planted),
+		cmocka_unit_test(causal),
+		cmocka_unit_test(increments),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
