@@ -5,7 +5,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "ingest/bars.h"
 #include "store/base/cleanup.h"
 
 #define SUNDAY 0x01u
@@ -139,12 +138,6 @@ const struct tv_calendar *tv_calendar_of(const char *symbol, enum tv_calendar_cr
 	if (crypto == TV_CRYPTO_YES)
 		return &always;
 	return crypto == TV_CRYPTO_NO && found == &always ? &weekdays : found;
-}
-
-int64_t tv_calendar_day(int64_t timestamp)
-{
-	int64_t day = timestamp / TV_DAY_SECONDS;
-	return timestamp % TV_DAY_SECONDS < 0 ? day - 1 : day;
 }
 
 int64_t tv_calendar_sessions(const struct tv_calendar *c, int64_t first, int64_t end)

@@ -34,7 +34,10 @@ const struct tv_calendar *tv_calendar_named(const char *name);
 const struct tv_calendar *tv_calendar_of(const char *symbol, enum tv_calendar_crypto crypto);
 
 /* The day of a time: rounded down, also before 1970. */
-int64_t tv_calendar_day(int64_t timestamp);
+static inline int64_t tv_calendar_day(int64_t timestamp)
+{
+	return timestamp / 86400 - (timestamp % 86400 < 0);
+}
 
 static inline unsigned tv_calendar_weekday(int64_t day) /* 0: Sunday; 1970-01-01 was a Thursday */
 {

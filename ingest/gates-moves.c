@@ -1,6 +1,4 @@
 /* Returns and gaps: what is between a row and the one before it. */
-#include <math.h>
-
 #include "ingest/gates-priv.h"
 
 #define SPIKE_ROWS 5 /* how many rows a spike may last */
@@ -60,8 +58,12 @@ static int tell_toxic(const struct tv_pass *p, size_t before, size_t i, size_t *
 static int tell_wick(const struct tv_pass *p, double before, size_t i)
 {
 	const struct tv_bars *b = p->bars;
-	double most = fmax(fmax(b->open[i], b->close[i]), before);
-	double least = fmin(fmin(b->open[i], b->close[i]), before);
+	/* most rows: open and close are between low and high */
+	if (!is_toxic(p->rules, b->low[i], b->high[i]) &&
+	    !is_toxic(p->rules, b->high[i], b->low[i]))
+		return 0;
+	double most = tv_more(tv_more(b->open[i], b->close[i]), before);
+	double least = tv_less(tv_less(b->open[i], b->close[i]), before);
 	bool high = is_toxic(p->rules, most, b->high[i]);
 	if (!high && !is_toxic(p->rules, least, b->low[i]))
 		return 0;
@@ -99,9 +101,13 @@ int64_t tv_gates_missing(const struct tv_gates_rules *rules, int64_t before, int
 static int tell_gap(const struct tv_pass *p, size_t before, size_t i)
 {
 	const int64_t *t = p->bars->timestamp;
+	int64_t gap = (int64_t)p->rules->gap_sessions;
+	/* most rows are nearer than any gap; times may be as far apart as two of them can be */
+	if ((uint64_t)t[i] - (uint64_t)t[before] <= (uint64_t)gap * TV_DAY_SECONDS)
+		return 0;
 	int64_t missing = tv_gates_missing(p->rules, t[before], t[i]);
 	char since[TV_DAY_TEXT];
-	if (missing <= (int64_t)p->rules->gap_sessions)
+	if (missing <= gap)
 		return 0;
 	tv_calendar_day_text(t[before], since);
 	struct tv_finding where = tv_pass_at(p, TV_GATE_GAP, TV_RECORD, i, (size_t)missing);

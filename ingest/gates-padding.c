@@ -50,8 +50,9 @@ static enum cause cause_of(const struct tv_pass *p, struct sieve *s, size_t i)
 	const struct tv_bars *b = p->bars;
 	int64_t day = tv_calendar_day(b->timestamp[i]);
 	bool counted = tv_calendar_is_counted(p->rules->calendar, day);
-	bool idle = i > 0 && is_idle(b, i, s->kept);
-	bool copy = i > 0 && tv_bars_row_same(b, i, s->kept);
+	bool alike = i > 0 && b->close[i] == b->close[s->kept]; /* few rows are */
+	bool idle = alike && is_idle(b, i, s->kept);
+	bool copy = alike && tv_bars_row_same(b, i, s->kept);
 	if (i > 0 && b->timestamp[i] == b->timestamp[i - 1])
 		return DOUBLE;
 	if (!counted && (idle || copy))

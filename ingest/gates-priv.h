@@ -32,6 +32,17 @@ static inline bool tv_pass_is_cut(const struct tv_pass *p, size_t row)
 	return p->judged->cut && p->judged->cut[row];
 }
 
+/* fmax and fmin are calls, because they think of NaN; rows with one were found before. */
+static inline double tv_more(double a, double b)
+{
+	return a > b ? a : b;
+}
+
+static inline double tv_less(double a, double b)
+{
+	return a < b ? a : b;
+}
+
 /* A price is finite and above 0, a volume finite and not below; NaN is neither. */
 static inline bool tv_price_ok(double v)
 {

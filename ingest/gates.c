@@ -1,6 +1,5 @@
 #include "ingest/gates.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "ingest/gates-priv.h"
@@ -114,8 +113,8 @@ static int gate_ohlc(struct tv_pass *p)
 	const struct tv_bars *b = p->bars;
 	double above = 1 + p->rules->ohlc_tolerance, below = 1 - p->rules->ohlc_tolerance;
 	for (size_t i = 0; i < b->n; i++) {
-		double most = fmax(fmax(b->open[i], b->close[i]), b->low[i]);
-		double least = fmin(fmin(b->open[i], b->close[i]), b->high[i]);
+		double most = tv_more(tv_more(b->open[i], b->close[i]), b->low[i]);
+		double least = tv_less(tv_less(b->open[i], b->close[i]), b->high[i]);
 		bool high_ok = b->high[i] >= most * below, low_ok = b->low[i] <= least * above;
 		if ((high_ok && low_ok) || !tv_bars_row_ok(b, i))
 			continue;
