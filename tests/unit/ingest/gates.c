@@ -32,6 +32,7 @@ enum what {
 	LATER, /* all rows from row on by so many seconds */
 	COPY,  /* row is a copy of the one before it, at its own time */
 	IDLE,  /* `value` rows from row on at the close before, without volume */
+	FLAT,  /* `value` rows from row on at the close before, with a volume of 100 */
 	AGAIN, /* row is put in once more behind itself */
 	PAD,   /* a copy of row is put in behind it, a day later */
 	EXTRA, /* a row of its own is put in behind row, a day later */
@@ -99,9 +100,10 @@ static void plant(struct tv_bars *b, const struct defect *d)
 		put(b, d->row, &bar);
 		break;
 	case IDLE:
+	case FLAT:
 		bar = tv_bars_get(b, d->row - 1);
 		bar.open = bar.high = bar.low = bar.close;
-		bar.volume = 0;
+		bar.volume = d->what == FLAT ? 100 : 0;
 		for (size_t i = 0; i < (size_t)d->value; i++)
 			put(b, d->row + i, &bar);
 		break;
@@ -252,6 +254,17 @@ static const struct {
 	  "monday-friday-and-specials",
 	  { { IDLE, 5, 0, 2 } },
 	  "padding cut 5 2",
+	  NULL },
+	{ "a weekend filled in two ways",
+	  "monday-friday",
+	  { { PAD, 4, 0, 0 }, { PAD, 5, 0, 0 }, { IDLE, 5, 0, 1 } },
+	  "padding cut 5 2",
+	  NULL },
+	{ "a thin stock", "24x7", { { FLAT, 9, 0, 4 } }, NULL, NULL },
+	{ "a copy without volume",
+	  "24x7",
+	  { { SET, 8, VOLUME, 0 }, { COPY, 9, 0, 0 } },
+	  "padding record 9 1",
 	  NULL },
 	{ "a copy",
 	  "24x7",
@@ -414,6 +427,39 @@ static void empty_and_stale(void **state)
 	assert_string_equal(reason, "");
 }
 
+/* A row that is dated at the very second of the fetch is none of the future, and is judged. */
+static void at_the_fetch(void **state)
+{
+	(void)state;
+	tv_autobars struct tv_bars b = TV_BARS_INIT;
+	tv_autofindings struct tv_findings f = TV_FINDINGS_INIT;
+	tv_autojudged struct tv_judged j = TV_JUDGED_INIT;
+	struct tv_gates_rules rules = tv_gates_defaults();
+	fill(&b, rules.calendar);
+	judge(&b, &rules, b.timestamp[ROWS - 1], &f, &j);
+	assert_int_equal(tv_findings_times(&f, TV_GATES), 0);
+	plant(&b, &(struct defect){ SCALE, ROWS - 1, 0, 10 });
+	judge(&b, &rules, b.timestamp[ROWS - 1], &f, &j);
+	assert_int_equal(f.times[TV_GATE_TOXICITY][TV_REFUSE], 1);
+}
+
+/* What is cut is not told twice. */
+static void cut_wick(void **state)
+{
+	(void)state;
+	tv_autobars struct tv_bars b = TV_BARS_INIT;
+	tv_autofindings struct tv_findings f = TV_FINDINGS_INIT;
+	tv_autojudged struct tv_judged j = TV_JUDGED_INIT;
+	struct tv_gates_rules rules = tv_gates_defaults();
+	fill(&b, rules.calendar);
+	plant(&b, &(struct defect){ SET, 8, HIGH, 700 });
+	plant(&b, &(struct defect){ COPY, 9, 0, 0 });
+	judge(&b, &rules, TV_GATES_NO_TIME, &f, &j);
+	assert_int_equal(f.times[TV_GATE_PADDING][TV_CUT], 1);
+	assert_int_equal(f.times[TV_GATE_WICK][TV_RECORD], 1);
+	assert_int_equal(tv_findings_times(&f, TV_GATES), 2);
+}
+
 /* Idle rows: four stay, the others are cut; too many of them and nothing is published. */
 static void idle_runs(void **state)
 {
@@ -433,12 +479,12 @@ static void idle_runs(void **state)
 		struct tv_gates_rules rules = tv_gates_defaults();
 		rules.calendar = tv_calendar_named("24x7");
 		rules.padding_run = runs[k].run;
-		rules.gap_sessions = 100;
 		fill(&b, rules.calendar);
 		plant(&b, &(struct defect){ IDLE, 5, 0, (double)runs[k].rows });
 		judge(&b, &rules, TV_GATES_NO_TIME, &f, &j);
 		assert_int_equal(j.n_cut, runs[k].cut);
 		assert_int_equal(f.times[TV_GATE_PADDING][TV_REFUSE], runs[k].refused);
+		assert_int_equal(f.times[TV_GATE_GAP][TV_RECORD], runs[k].cut > 5);
 		assert_int_equal(f.rows[TV_GATE_PADDING][TV_RECORD],
 				 runs[k].run ? runs[k].rows - runs[k].cut : 0);
 		for (size_t i = 0; i < b.n && j.cut; i++)
@@ -556,9 +602,10 @@ static void bad_settings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_defect), cmocka_unit_test(empty_and_stale),
-		cmocka_unit_test(idle_runs),  cmocka_unit_test(told),
-		cmocka_unit_test(settings),   cmocka_unit_test(bad_settings),
+		cmocka_unit_test(one_defect),	cmocka_unit_test(empty_and_stale),
+		cmocka_unit_test(at_the_fetch), cmocka_unit_test(cut_wick),
+		cmocka_unit_test(idle_runs),	cmocka_unit_test(told),
+		cmocka_unit_test(settings),	cmocka_unit_test(bad_settings),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

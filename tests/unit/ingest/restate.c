@@ -181,6 +181,49 @@ static void restated(void **state)
 	}
 }
 
+/* A factor is told where it explains all that changed, and of more than one row. */
+static void no_factor(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t first[2], end[2];
+		double factors[2];
+	} stretches[] = {
+		{ { 0, 6 }, { 3, 9 }, { 0.5, 0.5 } },
+		{ { 0, 6 }, { 3, 7 }, { 0.5, 1.01 } },
+		{ { 0, 3 }, { 3, 9 }, { 0.5, 0.6 } },
+		{ { 0, 0 }, { 1, 0 }, { 0.5, 1 } },
+	};
+	for (size_t k = 0; k < TV_ARRAY_LEN(stretches); k++) {
+		tv_autobars struct tv_bars published = TV_BARS_INIT, now = TV_BARS_INIT;
+		tv_autorestatement struct tv_restatement r = TV_RESTATEMENT_INIT;
+		struct tv_gates_rules rules = tv_gates_defaults();
+		fill(&published, 0, ROWS);
+		fill(&now, 0, ROWS);
+		for (size_t i = 0; i < 2; i++)
+			scale(&now, stretches[k].first[i], stretches[k].end[i],
+			      stretches[k].factors[i]);
+		assert_int_equal(tv_restate_compare(&published, &now, TV_RESTATE_ALL, &rules, &r,
+						    NULL),
+				 0);
+		assert_true(r.n > 0 && r.factor == 0 && r.scaled == 0);
+	}
+}
+
+/* Rows before those that were asked for are not taken. */
+static void more_than_asked(void **state)
+{
+	(void)state;
+	tv_autobars struct tv_bars published = TV_BARS_INIT, fetched = TV_BARS_INIT;
+	tv_autobars struct tv_bars joined = TV_BARS_INIT, want = TV_BARS_INIT;
+	fill(&published, 0, ROWS);
+	fill(&fetched, 10, ROWS + 2);
+	fill(&want, 0, ROWS + 2);
+	fetched.close[5] = 7;
+	assert_int_equal(tv_restate_join(&published, &fetched, START + 20 * DAY, &joined, NULL), 0);
+	assert_true(tv_bars_equal(&joined, &want));
+}
+
 static void nothing_new(void **state)
 {
 	(void)state;
@@ -322,9 +365,14 @@ static void quality(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(restated),	 cmocka_unit_test(nothing_new),
-		cmocka_unit_test(earlier_start), cmocka_unit_test(disorder),
-		cmocka_unit_test(json),		 cmocka_unit_test(quality),
+		cmocka_unit_test(restated),
+		cmocka_unit_test(no_factor),
+		cmocka_unit_test(more_than_asked),
+		cmocka_unit_test(nothing_new),
+		cmocka_unit_test(earlier_start),
+		cmocka_unit_test(disorder),
+		cmocka_unit_test(json),
+		cmocka_unit_test(quality),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
