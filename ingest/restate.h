@@ -69,7 +69,8 @@ int tv_restate_tell(const struct tv_restatement *r, bool accepted, struct tv_fin
 
 /* {"compared", "changed", "vanished", "added", "beyond", "factor" and "scaled" (or not there), "needs_all",
  * "rows": [{"day", "kind", "beyond", "before": [open, high, low, close, volume], "after": [...]}]}; before and after are
- * left out where there is none. The caller owns it. NULL when out of memory. */
+ * left out where there is none, numbers that are not finite are null. The caller owns it. NULL when out of
+ * memory. */
 cJSON *tv_restatement_json(const struct tv_restatement *r);
 
 #endif

@@ -1,4 +1,5 @@
 /* Each gate on a small series with one thing wrong; rules from settings. */
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +9,10 @@
 #include <cmocka.h>
 
 #include "ingest/gates.h"
+#include "store/base/buf.h"
 #include "store/base/cleanup.h"
+#include "store/base/io.h"
+#include "store/base/path.h"
 
 #define DAY TV_DAY_SECONDS
 #define MONDAY (INT64_C(19723) * DAY) /* 2024-01-01 */
@@ -599,13 +603,69 @@ static void bad_settings(void **state)
 	}
 }
 
+/* --- docs/gates.md ------------------------------------------------------------------------------ */
+
+static const char *documented(const char *doc, const char *name)
+{
+	char row[64];
+	snprintf(row, sizeof(row), "\n| `%s` | ", name);
+	const char *at = strstr(doc, row);
+	if (!at)
+		fail_msg("docs/gates.md has no row of %s", name);
+	return at + strlen(row);
+}
+
+static void documentation(void **state)
+{
+	(void)state;
+	const char *root = getenv("TVFS_SOURCE_DIR");
+	tv_autofree char *path = tv_path_join(root ? root : ".", "docs/gates.md");
+	tv_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct tv_buf text = TV_BUF_INIT;
+	assert_int_equal(tv_io_read_to_end(fd, 1 << 20, &text, NULL), 0);
+	tv_autofree char *doc = tv_buf_steal_str(&text);
+	for (int g = 0; g < TV_GATES; g++)
+		documented(doc, tv_gate_text((enum tv_gate)g));
+	for (int s = 0; s < TV_SEVERITIES; s++)
+		documented(doc, tv_severity_text((enum tv_severity)s));
+	static const char *const calendars[] = { "24x7",
+						 "sunday-friday",
+						 "monday-friday",
+						 "monday-friday-and-specials",
+						 "sunday-thursday",
+						 "moved-week" };
+	for (size_t i = 0; i < TV_ARRAY_LEN(calendars); i++) {
+		documented(doc, calendars[i]);
+		assert_non_null(tv_calendar_named(calendars[i]));
+	}
+	struct tv_gates_rules r = tv_gates_defaults();
+	const struct {
+		const char *name;
+		double value;
+	} rules[] = {
+		{ "toxic_return", r.toxic_return },
+		{ "ohlc_tolerance", r.ohlc_tolerance },
+		{ "padding_run", (double)r.padding_run },
+		{ "padding_share", r.padding_share },
+		{ "gap_sessions", (double)r.gap_sessions },
+		{ "restatement_tolerance", r.restatement_tolerance },
+		{ "restatement_volume", r.restatement_volume },
+		{ "told", (double)r.told },
+	};
+	for (size_t i = 0; i < TV_ARRAY_LEN(rules); i++)
+		assert_true(strtod(documented(doc, rules[i].name), NULL) == rules[i].value);
+	documented(doc, "toxic_fall");
+	assert_true(r.toxic_fall == 1 - 1 / (1 + r.toxic_return));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_defect),	cmocka_unit_test(empty_and_stale),
-		cmocka_unit_test(at_the_fetch), cmocka_unit_test(cut_wick),
-		cmocka_unit_test(idle_runs),	cmocka_unit_test(told),
-		cmocka_unit_test(settings),	cmocka_unit_test(bad_settings),
+		cmocka_unit_test(one_defect),	 cmocka_unit_test(empty_and_stale),
+		cmocka_unit_test(at_the_fetch),	 cmocka_unit_test(cut_wick),
+		cmocka_unit_test(idle_runs),	 cmocka_unit_test(told),
+		cmocka_unit_test(documentation), cmocka_unit_test(settings),
+		cmocka_unit_test(bad_settings),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
