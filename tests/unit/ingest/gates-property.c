@@ -533,13 +533,72 @@ static void increments(void **state)
 	}
 }
 
+enum history { AS_IT_WAS, A_LITTLE, TOO_MUCH, GONE, SCALED, HISTORIES };
+
+/* Changes what is fetched, in a row that is published. False: not possible here. */
+static bool rewrite(struct series *s, struct tv_bars *fetched, size_t first, size_t row,
+		    enum history what)
+{
+	const int64_t *t = s->b.timestamp;
+	size_t at = row - first;
+	double much =
+		what == TOO_MUCH ? between(&s->seed, 0.0011, 1) : between(&s->seed, 1e-9, 0.0009);
+	if (what == A_LITTLE || what == TOO_MUCH)
+		fetched->high[at] *= 1 + much;
+	if (what == SCALED)
+		scale(fetched, 0, fetched->n, between(&s->seed, 0.01, 0.99));
+	if (what != GONE)
+		return true;
+	if (tv_gates_missing(&s->rules, t[row - 1], t[row + 1]) > (int64_t)s->rules.gap_sessions)
+		return false;
+	fetched->n = at;
+	assert_int_equal(tv_bars_append(fetched, &s->b, row + 1, s->b.n, NULL), 0);
+	return true;
+}
+
+/* Published history that a fetch tells otherwise: just that is found. */
+static void restatements(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < TV_ARRAY_LEN(calendars) * SERIES; k++) {
+		tv_auto(free_series) struct series s;
+		tv_autoverdict struct tv_verdict v = TV_VERDICT_INIT;
+		tv_autobars struct tv_bars published = TV_BARS_INIT, fetched = TV_BARS_INIT;
+		make(&s, calendars[k / SERIES], UINT64_C(79) << 32 | k);
+		enum history what = (enum history)(k % HISTORIES);
+		size_t split = s.b.n - below(&s.seed, EDGE);
+		size_t first = what == SCALED ? 0 : below(&s.seed, split - 3);
+		size_t row = what == SCALED ? 0 : first + 1 + below(&s.seed, split - first - 2);
+		assert_int_equal(tv_bars_append(&published, &s.b, 0, split, NULL), 0);
+		assert_int_equal(tv_bars_append(&fetched, &s.b, first, s.b.n, NULL), 0);
+		if (!rewrite(&s, &fetched, first, row, what))
+			continue;
+		struct tv_verdict_ask ask = { &s.rules,	 &published, &fetched, s.b.timestamp[first],
+					      s.fetched, false };
+		assert_int_equal(tv_verdict_make(&ask, &v, NULL), 0);
+		const struct tv_findings *f = &v.findings;
+		bool good = f->n == (what != AS_IT_WAS) &&
+			    tv_findings_times(f, TV_GATE_RESTATEMENT) == f->n &&
+			    v.refused == (what > A_LITTLE) &&
+			    v.restatement.n == (what == SCALED ? split : f->n);
+		if (good && f->n)
+			good = f->told[0].row == row &&
+			       f->told[0].timestamp == s.b.timestamp[row] &&
+			       f->told[0].rows == v.restatement.n;
+		if (good)
+			continue;
+		describe(&s, "restatement", f);
+		fail_msg("series %zu: kind %d, row %zu, fetched from %zu on", k, (int)what, row,
+			 first);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(clean),
-		cmocka_unit_test(planted),
-		cmocka_unit_test(causal),
-		cmocka_unit_test(increments),
+		cmocka_unit_test(clean),	cmocka_unit_test(planted),
+		cmocka_unit_test(causal),	cmocka_unit_test(increments),
+		cmocka_unit_test(restatements),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
