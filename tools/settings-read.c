@@ -219,6 +219,19 @@ static int read_redirects(struct reader *r, const cJSON *v, void *field)
 	return 0;
 }
 
+/* An object that is kept as it is. */
+static int read_raw(struct reader *r, const cJSON *v, void *field)
+{
+	if (!cJSON_IsObject(v))
+		return bad(r, "must be an object { … }");
+	cJSON *copy = cJSON_Duplicate(v, true);
+	if (!copy)
+		return tv_err_nomem(r->err);
+	cJSON_Delete(*(cJSON **)field);
+	*(cJSON **)field = copy;
+	return 0;
+}
+
 static const struct key route_keys[] = {
 	{ "data", read_path, offsetof(struct tv_setting_route, data) },
 	{ "env", read_env, offsetof(struct tv_setting_route, env) },
@@ -361,6 +374,9 @@ static const struct key settings_keys[] = {
 	{ "redirects", read_redirects, 0 },
 	{ "routes", read_routes, 0 },
 	{ "profiles", read_profiles, 0 },
+	{ "sources", read_raw, offsetof(struct tv_settings, sources) },
+	{ "gates", read_raw, offsetof(struct tv_settings, gates) },
+	{ "ingest", read_raw, offsetof(struct tv_settings, ingest) },
 	{ NULL, NULL, 0 },
 };
 

@@ -10,6 +10,7 @@
 #include "store/base/buf.h"
 #include "store/base/cleanup.h"
 #include "store/base/io.h"
+#include "store/base/json.h"
 #include "store/base/path.h"
 #include "tools/settings-read.h"
 
@@ -77,6 +78,9 @@ void tv_settings_free(struct tv_settings *s)
 		tv_settings_free_gates(&s->profiles[i]);
 	}
 	free(s->profiles);
+	cJSON_Delete(s->sources);
+	cJSON_Delete(s->gates);
+	cJSON_Delete(s->ingest);
 	free(s);
 }
 

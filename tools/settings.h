@@ -65,6 +65,9 @@ struct tv_settings {
 	size_t n_routes;
 	struct tv_setting_profile *profiles;
 	size_t n_profiles;
+	/* Objects whose members are the data cycle's to judge (docs/sources.md, docs/gates.md,
+	 * docs/ingest.md); NULL when they are not given. Owned. */
+	struct cJSON *sources, *gates, *ingest;
 };
 
 /* Reads <project>/tvfs.json; when there is none, the defaults. -EINVAL with "tvfs.json line 7: key
