@@ -236,12 +236,12 @@ int tv_source_parse(const struct tv_source *s, const char *symbol, long http_sta
 	return tv_err_set(err, r, "%s from %s: %s", symbol, s->name, why.text);
 }
 
-int tv_source_read(const struct tv_source *s, const char *symbol, int64_t from, int64_t to,
-		   struct tv_bars *out, struct tv_err *err)
+int tv_source_read(const struct tv_source *s, struct tv_duck *duck, const char *symbol,
+		   int64_t from, int64_t to, struct tv_bars *out, struct tv_err *err)
 {
 	struct tv_err why = TV_ERR_INIT;
 	size_t before = out->n;
-	int r = s->kind->read ? s->kind->read(s, symbol, from, to, out, &why)
+	int r = s->kind->read ? s->kind->read(s, duck, symbol, from, to, out, &why)
 			      : tv_err_set(&why, -EINVAL, "it is asked over HTTP");
 	if (r == 0)
 		return 0;

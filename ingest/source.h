@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "ingest/bars.h"
+#include "ingest/duck.h"
 #include "ingest/secret.h"
 #include "store/base/buf.h"
 #include "store/base/err.h"
@@ -61,9 +62,10 @@ int tv_source_parse(const struct tv_source *s, const char *symbol, long http_sta
 /* Takes the keys out of an answer that is kept; the new length. */
 size_t tv_source_redact(const struct tv_source *s, char *bytes, size_t n);
 
-/* Reads the rows of sources that are not HTTP: a file of a folder, or what a program writes. */
-int tv_source_read(const struct tv_source *s, const char *symbol, int64_t from, int64_t to,
-		   struct tv_bars *out, struct tv_err *err);
+/* Reads the rows of sources that are not HTTP: a file of a folder, or what a program writes. Without a
+ * DuckDB (NULL) a Parquet file is -ENOSYS. */
+int tv_source_read(const struct tv_source *s, struct tv_duck *duck, const char *symbol,
+		   int64_t from, int64_t to, struct tv_bars *out, struct tv_err *err);
 
 /* The days to ask for when rows up to `last` are there: from `overlap_days` before it, so that changed
  * history is seen, to the last day that is over. False when nothing can be new. */

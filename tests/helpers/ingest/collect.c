@@ -134,6 +134,7 @@ int main(int argc, char **argv)
 	struct tv_err err = TV_ERR_INIT;
 	tv_auto(tv_secrets_free_p) struct tv_secrets *secrets = NULL;
 	tv_auto(tv_fetch_free_p) struct tv_fetch *fetch = NULL;
+	tv_auto(tv_duck_close_p) struct tv_duck *duck = NULL;
 	if (argc < 5 || argc - 4 > ASKS_MAX)
 		return 2;
 	limits.request_ns = 5000000000;
@@ -144,7 +145,8 @@ int main(int argc, char **argv)
 	for (int i = 4; i < argc && r == 0; i++)
 		r = add_ask(&s, argv[i], argv[2], argv[3], &err);
 	r = r ?: tv_fetch_new(&limits, &time, secrets, &fetch, &err);
-	r = r ?: tv_collect(fetch, s.asks, s.n_asks, on_done, &s, NULL, &err);
+	r = r ?: tv_duck_open(NULL, &duck, &err);
+	r = r ?: tv_collect(fetch, duck, s.asks, s.n_asks, on_done, &s, NULL, &err);
 	cJSON *doc = cJSON_CreateObject();
 	cJSON_AddNumberToObject(doc, "code", -r);
 	cJSON_AddStringToObject(doc, "error", err.text);
