@@ -185,14 +185,15 @@ static int read_asset(struct asset *a, struct tv_err *err)
 	tv_autobars struct tv_bars rows = TV_BARS_INIT;
 	if (tv_source_is_http(ask->source))
 		return 0;
-	int r = tv_source_read(ask->source, a->all->duck, ask->symbol, ask->from, ask->to, &rows, &why);
+	int r = tv_source_read(ask->source, a->all->duck, ask->symbol, ask->from, ask->to, &rows,
+			       &why);
 	if (r < 0)
 		fail(a, r, why.text, NULL, 0);
 	return hand_over(a, &rows, err);
 }
 
-int tv_collect(struct tv_fetch *f, struct tv_duck *duck, const struct tv_collect_ask *asks, size_t n,
-	       tv_collect_done *done, void *arg, const struct tv_progress *progress,
+int tv_collect(struct tv_fetch *f, struct tv_duck *duck, const struct tv_collect_ask *asks,
+	       size_t n, tv_collect_done *done, void *arg, const struct tv_progress *progress,
 	       struct tv_err *err)
 {
 	__attribute__((cleanup(collection_free_p))) struct collection all = {

@@ -29,8 +29,8 @@ struct tv_collected {
 typedef int tv_collect_done(void *arg, const struct tv_collected *got, struct tv_err *err);
 
 /* duck may be NULL, see tv_source_read. f must be empty and is empty afterwards, unless this fails as tv_fetch_run does. */
-int tv_collect(struct tv_fetch *f, struct tv_duck *duck, const struct tv_collect_ask *asks, size_t n,
-	       tv_collect_done *done, void *arg, const struct tv_progress *progress,
+int tv_collect(struct tv_fetch *f, struct tv_duck *duck, const struct tv_collect_ask *asks,
+	       size_t n, tv_collect_done *done, void *arg, const struct tv_progress *progress,
 	       struct tv_err *err);
 
 #endif

@@ -6,11 +6,13 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "ingest/lakehouse-priv.h"
 #include "store/base/cleanup.h"
 #include "store/base/clock.h"
 #include "store/base/io.h"
+#include "store/merge.h"
 
 #define TEMP ".tvfs-ingest."
 #define LOCK_TRIES 300
@@ -19,9 +21,10 @@
 
 /* A file as it was last looked at: whether others have changed it since. */
 struct seen {
-	char *path; /* owned */
+	char *path;	/* owned */
 	struct stat st; /* st_ino 0: it was not there */
-	int table, before; /* copies of a table's bytes, now and before others published; -1: none */
+	int table,
+		before; /* copies of a table's bytes, now and before others published; -1: none */
 };
 
 struct lake {
@@ -30,7 +33,6 @@ struct lake {
 	int dirfd;
 	struct seen *seen;
 	size_t n_seen, cap_seen;
-	unsigned temps; /* made so far */
 };
 
 static struct lake *lake_of(struct tv_lakehouse *l)
@@ -121,20 +123,43 @@ static int again(int fd, struct tv_err *err)
 	return own < 0 ? tv_err_sys(err, -errno, "cannot open a copy") : own;
 }
 
+#define BLOCK ((size_t)256 << 10)
+
+/* Copies a file's bytes, and takes their digest; to -1: only that. */
+static int copy(int from, int to, struct tv_sha *sha, struct tv_err *err)
+{
+	tv_autofree char *block = malloc(BLOCK);
+	struct tv_hasher *h = NULL;
+	struct tv_addr addr;
+	int r = block ? tv_hasher_new(&h, err) : tv_err_nomem(err);
+	for (off_t at = 0; r == 0;) {
+		ssize_t n = pread(from, block, BLOCK, at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			r = tv_err_sys(err, -errno, "cannot read it");
+		if (n <= 0)
+			break;
+		r = tv_hasher_update(h, block, (size_t)n, err);
+		int put = r == 0 && to >= 0 ? tv_io_pwrite_all(to, block, (size_t)n, at) : 0;
+		if (put < 0)
+			r = tv_err_sys(err, put, "cannot write a copy");
+		at += n;
+	}
+	if (r == 0)
+		r = tv_hasher_final(h, &addr, sha, err);
+	tv_hasher_free(h);
+	return r;
+}
+
 static int copy_of(int fd, struct tv_err *err)
 {
-	struct stat st;
-	tv_autoclose int copy = memfd_create("tvfs-table", MFD_CLOEXEC);
-	if (copy < 0 || fstat(fd, &st) < 0)
+	struct tv_sha sha;
+	tv_autoclose int own = memfd_create("tvfs-table", MFD_CLOEXEC);
+	if (own < 0)
 		return tv_err_sys(err, -errno, "cannot keep a copy");
-	for (off_t at = 0; at < st.st_size;) {
-		ssize_t n = copy_file_range(fd, &at, copy, NULL, (size_t)(st.st_size - at), 0);
-		if (n < 0)
-			return tv_err_sys(err, -errno, "cannot keep a copy");
-		if (n == 0)
-			break;
-	}
-	return tv_steal_fd(&copy);
+	int r = copy(fd, own, &sha, err);
+	return r < 0 ? r : tv_steal_fd(&own);
 }
 
 static int lake_open_table(struct tv_lakehouse *l, const char *path, struct tv_err *err)
@@ -159,36 +184,13 @@ static int lake_open_before(struct tv_lakehouse *l, const char *path, struct tv_
 	return again(seen->before, err);
 }
 
-static int digest(int fd, struct tv_sha *out, struct tv_err *err)
-{
-	tv_autofree char *block = malloc(1 << 18);
-	struct tv_hasher *h = NULL;
-	struct tv_addr addr;
-	int r = block ? tv_hasher_new(&h, err) : tv_err_nomem(err);
-	for (off_t at = 0; r == 0;) {
-		ssize_t n = pread(fd, block, 1 << 18, at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			r = tv_err_sys(err, -errno, "cannot read it");
-		if (n <= 0)
-			break;
-		r = tv_hasher_update(h, block, (size_t)n, err);
-		at += n;
-	}
-	if (r == 0)
-		r = tv_hasher_final(h, &addr, out, err);
-	tv_hasher_free(h);
-	return r;
-}
-
 static int lake_sha(struct tv_lakehouse *l, const char *path, struct tv_sha *out,
 		    struct tv_err *err)
 {
 	tv_autoclose int fd = lake_open(l, path, err);
 	if (fd < 0)
 		return fd;
-	int r = digest(fd, out, err);
+	int r = copy(fd, -1, out, err);
 	return r < 0 ? tv_err_wrap(err, r, "'%s'", path) : 0;
 }
 
@@ -221,7 +223,11 @@ static int lake_each(struct tv_lakehouse *l,
 /* An empty temp file in the folder. */
 static int make_temp(struct lake *k, char **name, struct tv_err *err)
 {
-	if (asprintf(name, TEMP "%d.%u.tmp", (int)getpid(), k->temps++) < 0) {
+	char unique[2 * 8 + 1];
+	int r = tv_random_hex(unique, 8, err);
+	if (r < 0)
+		return r;
+	if (asprintf(name, TEMP "%s.tmp", unique) < 0) {
 		*name = NULL;
 		return tv_err_nomem(err);
 	}
@@ -235,14 +241,7 @@ static int lake_take(struct tv_lakehouse *l, int fd, struct tv_staged *s, struct
 	tv_autoclose int temp = make_temp(k, &s->temp, err);
 	if (temp < 0)
 		return temp;
-	for (off_t at = 0;;) {
-		ssize_t n = copy_file_range(fd, &at, temp, NULL, (size_t)1 << 30, 0);
-		if (n == 0)
-			break;
-		if (n < 0)
-			return tv_err_sys(err, -errno, "cannot write '%s/%s'", k->path, s->temp);
-	}
-	return digest(temp, &s->sha, err);
+	return copy(fd, temp, &s->sha, err);
 }
 
 static void lake_leave(struct tv_lakehouse *l, struct tv_staged *s)
@@ -303,7 +302,8 @@ static int rebase(struct lake *k, const struct tv_lakehouse_publish *how, bool *
 			r = tv_err_set(err, -TV_E_CONFLICT, "'%s' was changed by somebody else",
 				       changed.paths[0]);
 		if (r == 0 && n && tries == TV_REBASES_MAX)
-			r = tv_err_set(err, -TV_E_LOCKED, "others keep changing '%s'; try again later",
+			r = tv_err_set(err, -TV_E_LOCKED,
+				       "others keep changing '%s'; try again later",
 				       changed.paths[0]);
 		if (r == 0 && n)
 			r = how->rebase(how->arg, &k->common, changed.paths, n, err);

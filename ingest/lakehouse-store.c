@@ -188,8 +188,8 @@ static int register_files(void *arg, struct tv_kv_txn *t, const struct tv_commit
 	return a->lake->files ? tv_blobs_register(a->lake->files, t, err) : 0;
 }
 
-static int attempt(struct lake *k, const struct tv_lakehouse_publish *how,
-		   struct tv_published *out, struct tv_conflicts *conflicts, struct tv_err *err)
+static int attempt(struct lake *k, const struct tv_lakehouse_publish *how, struct tv_published *out,
+		   struct tv_conflicts *conflicts, struct tv_err *err)
 {
 	tv_auto(attempt_free) struct attempt a = { .lake = k };
 	int r = make_tree(&a, err);

@@ -80,7 +80,7 @@ size_t tv_lakehouse_staged(const struct tv_lakehouse *l); /* how many paths */
 
 struct tv_lakehouse_publish {
 	const char *author, *message, *trace_id; /* NULL: "" */
-	const char *meta;			 /* a JSON object, or NULL; a folder has no place for it */
+	const char *meta; /* a JSON object, or NULL; a folder has no place for it */
 	/* Others changed `paths`, which are staged. It stages anew what can be merged and drops what
 	 * cannot; reading sees their files now. It may be called several times. Negative ends. */
 	int (*rebase)(void *arg, struct tv_lakehouse *l, char *const *paths, size_t n,
@@ -89,8 +89,8 @@ struct tv_lakehouse_publish {
 };
 
 struct tv_lakehouse_published {
-	bool unchanged;		       /* nothing was staged, or nothing different: nothing was done */
-	bool merged;		       /* others had published meanwhile */
+	bool unchanged; /* nothing was staged, or nothing different: nothing was done */
+	bool merged;	/* others had published meanwhile */
 	struct tv_sha commit, foundation; /* of a store */
 };
 

@@ -271,7 +271,7 @@ static int run_to_file(const struct tv_source *s, struct tv_source_words *words,
 }
 
 int tv_read_exec(const struct tv_source *s, struct tv_duck *duck, const char *symbol, int64_t from,
-		int64_t to, struct tv_bars *out, struct tv_err *err)
+		 int64_t to, struct tv_bars *out, struct tv_err *err)
 {
 	tv_autofree char *own = NULL;
 	tv_autobuf struct tv_buf body = TV_BUF_INIT;

@@ -95,10 +95,10 @@ int tv_parse_csv(const struct tv_source *s, const char *symbol, const char *body
 		 struct tv_bars *out, struct tv_err *err);
 int tv_parse_json(const struct tv_source *s, const char *symbol, const char *body, size_t n,
 		  struct tv_bars *out, struct tv_err *err);
-int tv_read_folder(const struct tv_source *s, struct tv_duck *duck, const char *symbol, int64_t from,
-		int64_t to, struct tv_bars *out, struct tv_err *err);
+int tv_read_folder(const struct tv_source *s, struct tv_duck *duck, const char *symbol,
+		   int64_t from, int64_t to, struct tv_bars *out, struct tv_err *err);
 int tv_read_exec(const struct tv_source *s, struct tv_duck *duck, const char *symbol, int64_t from,
-		int64_t to, struct tv_bars *out, struct tv_err *err);
+		 int64_t to, struct tv_bars *out, struct tv_err *err);
 
 /* Fills the layout, folder, argv and so on of a source from its settings. */
 int tv_source_settings(struct tv_source *s, const cJSON *settings, struct tv_secrets *secrets,

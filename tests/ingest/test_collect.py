@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 
+import pandas
 import pytest
 
 from ingest_support import call
@@ -202,6 +203,20 @@ def test_a_folder_of_csv_files(collect, tmp_path):
     assert got["A"]["rows"] == BARS
     assert got["B"]["code"] == errno.ENODATA and "B.csv" in got["B"]["error"]
     assert got["../outside"]["code"] == errno.EINVAL
+
+
+def test_a_folder_of_parquet_files(collect, tmp_path):
+    """By the symbol's name or by the lakehouse's; in any row groups and column order."""
+    columns = ["timestamp", "open", "high", "low", "close", "volume"]
+    frame = pandas.DataFrame(BARS, columns=columns)
+    frame.astype({"volume": "int64"})[columns[::-1]].to_parquet(tmp_path / "A.parquet", row_group_size=1)
+    frame.to_parquet(tmp_path / "S_B_1d.parquet")
+    frame.drop(columns="close").to_parquet(tmp_path / "C.parquet")
+    (tmp_path / "D.parquet").write_bytes(b"PAR1")
+    got, _ = collect({"S": {"kind": "folder", "path": str(tmp_path)}}, "S:A", "S:B", "S:C", "S:D")
+    assert got["A"]["rows"] == got["B"]["rows"] == BARS
+    assert got["C"]["code"] == got["D"]["code"] == errno.EPROTO
+    assert "close" in got["C"]["error"] and "D.parquet" in got["D"]["error"]
 
 
 def program(text, **more):

@@ -342,9 +342,10 @@ static void clipping(void **state)
 	(void)state;
 	tv_autobars struct tv_bars r = TV_BARS_INIT;
 	for (int day = -2; day < 6; day++)
-		assert_int_equal(tv_bars_add(&r, &(struct tv_bar){ .timestamp = D + day * TV_DAY_SECONDS },
-					     NULL),
-				 0);
+		assert_int_equal(
+			tv_bars_add(&r, &(struct tv_bar){ .timestamp = D + day * TV_DAY_SECONDS },
+				    NULL),
+			0);
 	tv_bars_clip(&r, D, D + 2 * TV_DAY_SECONDS);
 	/* the day that is not over is gone; what is dated later is for the gates to find */
 	static const int left[] = { 0, 1, 3, 4, 5 };
