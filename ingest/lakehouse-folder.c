@@ -179,9 +179,8 @@ static int lake_open_table(struct tv_lakehouse *l, const char *path, struct tv_e
 static int lake_open_before(struct tv_lakehouse *l, const char *path, struct tv_err *err)
 {
 	const struct seen *seen = seen_of(lake_of(l), path);
-	if (!seen || seen->before < 0)
-		return tv_err_set(err, -ENOENT, "'%s' was not there", path);
-	return again(seen->before, err);
+	int fd = !seen ? -1 : seen->before >= 0 ? seen->before : seen->table;
+	return fd < 0 ? tv_err_set(err, -ENOENT, "'%s' was not there", path) : again(fd, err);
 }
 
 static int lake_sha(struct tv_lakehouse *l, const char *path, struct tv_sha *out,

@@ -17,6 +17,18 @@ static const struct tv_option commit_options[] = {
 	{ NULL, 0, NULL, NULL, false },
 };
 
+static const struct tv_option ingest_options[] = {
+	{ "fresh", 0, "DURATION", "skip what was fetched within this time (default: 12h)", false },
+	{ "accept-restatement", 0, NULL, "publish history that the source has changed", false },
+	{ "deadline", 0, "DURATION", "give up fetching after this time", false },
+	{ "onto", 0, "REF", "read from and publish on this ref (default: the settings' ref)", false },
+	{ "folder", 0, "DIR", "work on a plain lakehouse folder, without a store", false },
+	{ "message", 'm', "MSG", "why", false },
+	{ "trace-id", 0, "ID", "what the commit belongs to (default: a new UUIDv7)", false },
+	{ "author", 0, "NAME", "who (default: user@host)", false },
+	{ NULL, 0, NULL, NULL, false },
+};
+
 static const struct tv_option sync_options[] = {
 	{ "force", 0, NULL, "overwrite what was changed in the live folder", false },
 	{ NULL, 0, NULL, NULL, false },
@@ -158,6 +170,8 @@ static const struct tv_command table[] = {
 	{ "serve", tv_cmd_serve, "tvfs serve LABEL", "what tvfs itself starts to serve a mount",
 	  NULL, 1, 1, false, true, GROUP_RUNS },
 
+	{ "ingest", tv_cli_ingest_tool, "tvfs ingest [OPTION...] CANDIDATES|SYMBOL...",
+	  "fetch, judge and publish daily bars", ingest_options, 1, -1, false, false, GROUP_DATA },
 	{ "schema", tv_cli_ingest_tool, "tvfs schema [FILE...]",
 	  "the lakehouse's schema, or files against it", NULL, 0, -1, false, false, GROUP_DATA },
 

@@ -4,6 +4,7 @@
 
 #include "tools/cli.h"
 
+int tv_cmd_ingest(struct tv_cli *cli);
 int tv_cmd_schema(struct tv_cli *cli);
 
 #endif

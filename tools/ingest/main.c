@@ -4,6 +4,7 @@
 int main(int argc, char **argv)
 {
 	static const struct tv_handler handlers[] = {
+		{ "ingest", tv_cmd_ingest },
 		{ "schema", tv_cmd_schema },
 		{ NULL, NULL },
 	};
