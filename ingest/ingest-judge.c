@@ -66,8 +66,8 @@ static int set_health(struct tv_ingest_job *job, const struct tv_ingested *item,
 	return tv_health_set(job->tables.health, item->symbol, &now, err);
 }
 
-static int set_catalog(struct tv_ingest_job *job, const struct tv_ingested *item,
-		       int64_t fetched_s, const struct tv_sha *sha, struct tv_err *err)
+static int set_catalog(struct tv_ingest_job *job, const struct tv_ingested *item, int64_t fetched_s,
+		       const struct tv_sha *sha, struct tv_err *err)
 {
 	struct tv_catalog_entry e = {
 		.freshness = fetched_s,

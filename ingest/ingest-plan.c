@@ -42,8 +42,7 @@ static struct tv_exchange said_of(const struct tv_ingest_job *job, const char *n
 	struct tv_exchange said = { .name = name };
 	said.timezone = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "timezone"));
 	said.country = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "country"));
-	said.description =
-		cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "description"));
+	said.description = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "description"));
 	said.is_crypto = cJSON_IsBool(crypto) ? cJSON_IsTrue(crypto) : -1;
 	return said;
 }
@@ -108,8 +107,8 @@ static bool is_there(struct tv_ingest_job *job, const char *file)
 }
 
 /* 1: it is to be fetched, from its source, the days of *ask. */
-static int plan_one(struct tv_ingest_job *job, struct tv_ingested *item,
-		    struct tv_collect_ask *ask, struct tv_err *err)
+static int plan_one(struct tv_ingest_job *job, struct tv_ingested *item, struct tv_collect_ask *ask,
+		    struct tv_err *err)
 {
 	const struct tv_ingest_how *how = job->how;
 	struct tv_err why = TV_ERR_INIT;
@@ -132,8 +131,7 @@ static int plan_one(struct tv_ingest_job *job, struct tv_ingested *item,
 		return tv_err_set(err, r, "%s", why.text);
 	if (r < 0)
 		return tv_ingest_end(item, TV_FAILED, why.text, err);
-	*ask = (struct tv_collect_ask){ .source = source,
-					.symbol = strchr(item->symbol, ':') + 1 };
+	*ask = (struct tv_collect_ask){ .source = source, .symbol = strchr(item->symbol, ':') + 1 };
 	if (!tv_source_span(last, how->start_s, how->overlap_days, how->now_s, &ask->from,
 			    &ask->to))
 		return tv_ingest_end(item, TV_SKIPPED, "the last day that is over is there", err);
@@ -155,7 +153,8 @@ int tv_ingest_plan(struct tv_ingest_job *job, struct tv_err *err)
 		item->symbol = c->items[i]->symbol;
 		item->outcome = TV_FAILED;
 		if (tv_progress_step(job->how->progress, "planning", i, c->n, "symbols"))
-			return tv_err_set(err, -TV_E_INTERRUPTED, "stopped before anything was fetched");
+			return tv_err_set(err, -TV_E_INTERRUPTED,
+					  "stopped before anything was fetched");
 		int r = plan_one(job, item, &job->asks[job->n_asks], err);
 		if (r < 0)
 			return r;

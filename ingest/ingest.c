@@ -135,9 +135,9 @@ static int apply_news(struct tv_ingest_job *job, struct tv_err *err)
 		return tv_err_nomem(err);
 	for (size_t i = 0; i < report->n; i++)
 		if (is_published(&report->items[i]))
-			news[n++] = (struct tv_symbol_news){
-				report->items[i].symbol, job->how->candidates->items[i]->facts, true
-			};
+			news[n++] = (struct tv_symbol_news){ report->items[i].symbol,
+							     job->how->candidates->items[i]->facts,
+							     true };
 	return tv_symbols_apply(&job->tables.symbols, news, n, job->how->now_s * 1000000, err);
 }
 

@@ -45,15 +45,15 @@ struct tv_ingest_how {
 struct tv_ingested {
 	const char *symbol; /* the candidates' */
 	enum tv_outcome outcome;
-	char *reason; /* owned; NULL: none */
-	char *file;   /* owned: its name in the lakehouse; NULL */
+	char *reason;	    /* owned; NULL: none */
+	char *file;	    /* owned: its name in the lakehouse; NULL */
 	const char *source; /* while tv_ingest runs */
 	size_t rows, added; /* published; how many more than before */
 	int64_t first_s, last_s;
 	double score;
 	unsigned tries;
-	bool spooled;	/* it came from the spool */
-	bool needs_all; /* refused because all its history has to be fetched first */
+	bool spooled;		       /* it came from the spool */
+	bool needs_all;		       /* refused because all its history has to be fetched first */
 	cJSON *findings, *restatement; /* owned; NULL: there are none */
 };
 

@@ -58,8 +58,9 @@ static bool good(const struct tv_buf *b, struct head *head)
 		return false;
 	memcpy(head, b->data, sizeof(*head));
 	struct tv_addr sum = sum_of(b);
-	return memcmp(head->magic, MAGIC, sizeof(head->magic)) == 0 && tv_addr_eq(&sum, &head->sum) &&
-	       head->n < FILE_MAX && b->len == sizeof(*head) + head->n * 6 * sizeof(double);
+	return memcmp(head->magic, MAGIC, sizeof(head->magic)) == 0 &&
+	       tv_addr_eq(&sum, &head->sum) && head->n < FILE_MAX &&
+	       b->len == sizeof(*head) + head->n * 6 * sizeof(double);
 }
 
 int tv_spool_load(int dirfd, const char *name, struct tv_spooled *what, struct tv_bars *bars,

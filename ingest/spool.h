@@ -8,7 +8,7 @@
 #include "ingest/bars.h"
 
 struct tv_spooled {
-	int64_t from, to;   /* the days that were asked for */
+	int64_t from, to;  /* the days that were asked for */
 	int64_t fetched_s; /* Unix seconds */
 };
 

@@ -43,8 +43,7 @@ static int load_map(struct tv_lakehouse *l, open_table *how, const char *path,
 	int r = open_or_none(l, how, path, &fd, err);
 	if (r == 0 && fd >= 0)
 		r = tv_io_read_to_end(fd, MAP_MAX, &text, err);
-	return r < 0 ? r
-		     : tv_symbol_map_parse(path, (const char *)text.data, text.len, out, err);
+	return r < 0 ? r : tv_symbol_map_parse(path, (const char *)text.data, text.len, out, err);
 }
 
 static int load_rows(struct tv_lakehouse *l, struct tv_duck *duck, open_table *how,

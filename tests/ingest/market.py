@@ -18,7 +18,7 @@ def moved(frame, rows):
     """The last `rows` bars, as if they had ended last Friday at the latest."""
     bars = [list(row) for row in frame[COLUMNS].tail(rows).itertuples(index=False)]
     today = int(time.time()) // DAY * DAY
-    weeks = (today - 3 * DAY - int(bars[-1][0])) // (7 * DAY)
+    weeks = (today - DAY - int(bars[-1][0])) // (7 * DAY)
     return [[int(t) + weeks * 7 * DAY, *map(float, rest)] for t, *rest in bars]
 
 

@@ -85,7 +85,7 @@ def test_first_second_and_next_call(project, market):
     assert str(project.frame("NASDAQ:AAPL").dtypes["timestamp"]) == "int64"
     entry = project.json("catalog.json")["NASDAQ:AAPL"]
     assert entry["rows"] == 299 and entry["source"] == "NASDAQ" and 0 < entry["data_quality_score"] <= 1
-    assert project.json("foundation_health.json")["NASDAQ:AAPL"]["status"] == "ok"
+    assert project.json("foundation_health.json")["NASDAQ:AAPL"]["status"] == "ok", project.json("foundation_health.json")
     symbols = pandas.read_parquet(project.lake / "symbols.parquet").set_index("symbol")
     assert symbols.loc["NASDAQ:MSFT", "sector"] == "Technology" and bool(symbols.loc["NASDAQ:MSFT", "active"])
     exchanges = pandas.read_parquet(project.lake / "exchanges.parquet").set_index("exchange")
@@ -128,7 +128,7 @@ def negative(rows):
 
 
 def double(rows):
-    return [*rows[:5], rows[4], *rows[5:]]
+    return [*rows[:5], [*rows[4][:5], 1.0], *rows[5:]]
 
 
 def unordered(rows):
@@ -159,11 +159,13 @@ def test_bad_rows_are_quarantined(project, market, name):
     """The good version before stays, the bytes are evidence, the others are published."""
     plant, gate = REFUSED[name]
     names = candidates(project, *STOCKS)
+    last = market.bars["MSFT"].pop()
     project.ingest("NASDAQ:MSFT")
     good = (project.lake / "NASDAQ_MSFT_1d.parquet").read_bytes()
-    market.defect["MSFT"] = market.defect["AAPL"] = plant
-    if name in ("spike", "future"):  # within the days that are asked for again
-        market.bars["MSFT"].append([market.bars["MSFT"][-1][0] + 3 * DAY, *market.bars["MSFT"][-1][1:]])
+    market.defect["AAPL"] = plant
+    if name in ("spike", "future"):  # what they plant lies within the few days that are asked for again
+        market.bars["MSFT"].append(last)
+        market.defect["MSFT"] = plant
     done = project.ingest(names, "--fresh", "0", status=13)
     item = done["by_symbol"]["NASDAQ:AAPL"]
     assert item["outcome"] == "quarantined" and gate in json.dumps(item), item
@@ -182,8 +184,16 @@ def test_bad_rows_are_quarantined(project, market, name):
     market.defect.clear()
     healed = project.ingest("NASDAQ:AAPL")
     assert healed["by_symbol"]["NASDAQ:AAPL"]["outcome"] == "fetched"
-    assert project.json("foundation_health.json")["NASDAQ:AAPL"]["status"] == "ok"
+    assert project.json("foundation_health.json")["NASDAQ:AAPL"]["status"] == "ok", project.json("foundation_health.json")
     assert not (project.lake / "quarantine" / "NASDAQ_AAPL.csv").exists()
+
+
+def test_the_same_row_twice(project, market):
+    """Cut, and told; the rest is published."""
+    market.defect["AAPL"] = lambda rows: [*rows[:5], rows[4], *rows[5:]]
+    item = project.ingest("NASDAQ:AAPL")["by_symbol"]["NASDAQ:AAPL"]
+    assert item["outcome"] == "fetched" and item["findings"][0]["severity"] == "cut"
+    assert rows_of(project.frame("NASDAQ:AAPL")) == [list(map(float, row)) for row in market.bars["AAPL"]]
 
 
 # answer: (outcome, exit code, a word of the reason)
@@ -214,11 +224,12 @@ def test_answers_that_are_no_prices(project, market, name):
 
 def test_restated_history(project, market):
     """Refused until it is accepted; and then the whole history is fetched, not only the tail."""
+    last = market.bars["AAPL"].pop()
     project.ingest("NASDAQ:AAPL")
     before = project.frame("NASDAQ:AAPL")
+    market.bars["AAPL"].append(last)
     split = [[t, *(price / 4 for price in prices), volume * 4] for t, *prices, volume in market.bars["AAPL"]]
     market.bars["AAPL"] = split
-    split.append([split[-1][0] + 3 * DAY, *split[-1][1:]])
     done = project.ingest("NASDAQ:AAPL", "--fresh", "0", status=13)
     item = done["by_symbol"]["NASDAQ:AAPL"]
     assert "restatement" in json.dumps(item) and item["restatement"]["changed"] > 0

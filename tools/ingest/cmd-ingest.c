@@ -1,4 +1,4 @@
-#include <inttypes.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +11,7 @@
 #include "tools/authored.h"
 #include "tools/ingest/commands.h"
 #include "tools/ingest/cycle.h"
+#include "tools/render.h"
 
 #define SHOWN 50 /* symbols of an outcome that a table shows */
 
@@ -67,8 +68,8 @@ static void print_report(struct tv_cycle *c, const struct tv_ingest_report *repo
 			if ((int)report->items[i].outcome == outcome && shown++ < SHOWN)
 				print_item(out, &report->items[i]);
 		if (shown > SHOWN)
-			fprintf(out, "  %-11s and %zu more (--json has all)\n", tv_outcome_text(outcome),
-				shown - SHOWN);
+			fprintf(out, "  %-11s and %zu more (--json has all)\n",
+				tv_outcome_text(outcome), shown - SHOWN);
 	}
 	for (int outcome = 0; outcome < TV_OUTCOMES; outcome++)
 		fprintf(out, "%s%zu %s", outcome ? ", " : "", report->times[outcome],
@@ -110,7 +111,8 @@ static int verdict(struct tv_cli *cli, const struct tv_ingest_report *report)
 		return tv_err_set(&cli->err, -TV_E_GATE, "%zu of %zu symbols were quarantined",
 				  report->times[TV_QUARANTINED], report->n);
 	if (report->times[TV_FAILED])
-		return tv_err_set(&cli->err, -TV_E_MISSING, "%zu of %zu symbols could not be fetched",
+		return tv_err_set(&cli->err, -TV_E_MISSING,
+				  "%zu of %zu symbols could not be fetched",
 				  report->times[TV_FAILED], report->n);
 	return 0;
 }

@@ -111,7 +111,8 @@ static int read_settings(struct tv_cycle *c)
 		if (r < 0)
 			return r;
 	}
-	const char *fresh = tv_cli_option(c->cli, "fresh"), *deadline = tv_cli_option(c->cli, "deadline");
+	const char *fresh = tv_cli_option(c->cli, "fresh"),
+		   *deadline = tv_cli_option(c->cli, "deadline");
 	int r = fresh ? tv_duration_parse(fresh, &c->fresh_ns, &c->cli->err) : 0;
 	if (r == 0 && deadline)
 		r = tv_duration_parse(deadline, &c->limits.total_ns, &c->cli->err);
@@ -195,7 +196,9 @@ int tv_cycle_bring_live(struct tv_cycle *c, const struct tv_lakehouse_published 
 	r = tv_worktree_sync(cli->store, &live, &done->commit, &how, &conflicts, &why);
 	tv_conflicts_free(&conflicts);
 	if (r < 0)
-		tv_cli_note(cli, "published, but '%s' was not brought to it: %s; see 'tvfs status', then 'tvfs sync'",
-			    cli->settings->lakehouse, why.text);
+		tv_cli_note(
+			cli,
+			"published, but '%s' was not brought to it: %s; see 'tvfs status', then 'tvfs sync'",
+			cli->settings->lakehouse, why.text);
 	return 0;
 }
