@@ -10,10 +10,21 @@
 
 #define DEFAULT_MEMORY (256ULL << 20)
 
+/* The rows of a feed that are waiting, and how it ended. */
+struct feeding {
+	const struct tv_duck_feed *feed;
+	struct tv_duck_column *columns; /* owned */
+	size_t at, n;			/* row `at` of the n given last is next */
+	bool ended;
+	struct tv_err err; /* of `more` */
+};
+
 struct tv_duck {
 	duckdb_database database;
 	duckdb_connection connection;
 	struct tv_duck_options options;
+	struct feeding feeding;
+	bool knows_feeds;
 };
 
 /* All blocks of a result, each headed by the next one. */
@@ -54,6 +65,7 @@ static void let_go(struct tv_duck *duck)
 {
 	duckdb_disconnect(&duck->connection);
 	duckdb_close(&duck->database);
+	duck->knows_feeds = false;
 }
 
 /* Settings that a running database has to be given in this order: the last one makes them final. The
@@ -144,6 +156,7 @@ void tv_duck_close(struct tv_duck *duck)
 	if (!duck)
 		return;
 	let_go(duck);
+	free(duck->feeding.columns);
 	free(duck);
 }
 
@@ -481,7 +494,9 @@ static int execute(struct tv_duck *duck, duckdb_prepared_statement statement,
 	bool bad = state != DuckDBSuccess || (r == 0 && message && *message);
 	if (bad) {
 		type = duckdb_result_error_type(&result);
-		r = failed(err, type, message);
+		r = duck->feeding.err.code
+			    ? tv_err_set(err, duck->feeding.err.code, "%s", duck->feeding.err.text)
+			    : failed(err, type, message);
 	}
 	duckdb_destroy_result(&result);
 	duckdb_destroy_prepare(&statement);
@@ -568,24 +583,27 @@ static int create_table(struct tv_duck *duck, const char *table,
 	return text && quoted ? tv_duck_query(duck, text, NULL, 0, NULL, err) : tv_err_nomem(err);
 }
 
-static void fill(duckdb_vector vector, const struct tv_duck_column *column, size_t first, size_t n)
+/* Rows [first, first + n) of a column become those from `at` on of a vector without nulls. */
+static void fill(duckdb_vector vector, const struct tv_duck_column *column, size_t first, size_t at,
+		 size_t n)
 {
-	void *to = duckdb_vector_get_data(vector);
+	char *to = duckdb_vector_get_data(vector);
 	const bool *null = column->null ? column->null + first : NULL;
 	size_t size = size_of(column->kind);
 	if (null)
 		duckdb_vector_ensure_validity_writable(vector);
 	uint64_t *valid = null ? duckdb_vector_get_validity(vector) : NULL;
 	for (size_t i = 0; null && i < n; i++)
-		duckdb_validity_set_row_validity(valid, i, !null[i]);
+		if (null[i])
+			duckdb_validity_set_row_invalid(valid, at + i);
 	if (column->kind != TV_DUCK_TEXT) {
-		memcpy(to, (const char *)column->values + first * size, n * size);
+		memcpy(to + at * size, (const char *)column->values + first * size, n * size);
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
 		const struct tv_duck_string *s = &column->text[first + i];
 		if (!null || !null[i])
-			duckdb_vector_assign_string_element_len(vector, i, s->bytes, s->n);
+			duckdb_vector_assign_string_element_len(vector, at + i, s->bytes, s->n);
 	}
 }
 
@@ -599,7 +617,7 @@ static int append_rows(duckdb_appender appender, duckdb_data_chunk chunk,
 		size_t n = n_rows - first < most ? n_rows - first : most;
 		duckdb_data_chunk_reset(chunk);
 		for (size_t c = 0; c < n_columns; c++)
-			fill(duckdb_data_chunk_get_vector(chunk, c), &columns[c], first, n);
+			fill(duckdb_data_chunk_get_vector(chunk, c), &columns[c], first, 0, n);
 		duckdb_data_chunk_set_size(chunk, n);
 		good = duckdb_append_data_chunk(appender, chunk) == DuckDBSuccess;
 	}
@@ -641,18 +659,151 @@ int tv_duck_table(struct tv_duck *duck, const char *table, const struct tv_duck_
 	return r;
 }
 
+/* --- feeds ------------------------------------------------------------------------------------- */
+
+static void feed_bind(duckdb_bind_info info)
+{
+	const struct tv_duck *duck = duckdb_bind_get_extra_info(info);
+	const struct tv_duck_feed *feed = duck->feeding.feed;
+	if (!feed) {
+		duckdb_bind_set_error(info, "no feed is set");
+		return;
+	}
+	for (size_t i = 0; i < feed->n_columns; i++) {
+		duckdb_logical_type type =
+			duckdb_create_logical_type(stored[feed->columns[i].kind].type);
+		duckdb_bind_add_result_column(info, feed->columns[i].name, type);
+		duckdb_destroy_logical_type(&type);
+	}
+}
+
+static void feed_init(duckdb_init_info info)
+{
+	duckdb_init_set_max_threads(info, 1);
+}
+
+/* The next portion; at its end, or after an error, the feed has ended. */
+static void feed_more(struct feeding *f)
+{
+	f->at = f->n = 0;
+	int r = f->feed->more(f->feed->arg, f->columns, &f->n, &f->err);
+	if (r < 0 && !f->err.code)
+		tv_err_set(&f->err, r, "no more rows can be had");
+	f->ended = r < 0 || f->n == 0;
+}
+
+/* A vector is filled up, whatever portions the rows come in. */
+static void feed_rows(duckdb_function_info info, duckdb_data_chunk chunk)
+{
+	struct tv_duck *duck = duckdb_function_get_extra_info(info);
+	struct feeding *f = &duck->feeding;
+	size_t most = duckdb_vector_size(), filled = 0;
+	if (f->feed->chunk && f->feed->chunk < most)
+		most = f->feed->chunk;
+	while (filled < most && !f->ended) {
+		if (f->at >= f->n) {
+			feed_more(f);
+			continue;
+		}
+		size_t n = f->n - f->at < most - filled ? f->n - f->at : most - filled;
+		for (size_t c = 0; c < f->feed->n_columns; c++)
+			fill(duckdb_data_chunk_get_vector(chunk, c), &f->columns[c], f->at, filled,
+			     n);
+		f->at += n;
+		filled += n;
+	}
+	if (f->err.code)
+		duckdb_function_set_error(info, f->err.text);
+	duckdb_data_chunk_set_size(chunk, f->err.code ? 0 : filled);
+}
+
+static int know_feeds(struct tv_duck *duck, struct tv_err *err)
+{
+	if (duck->knows_feeds)
+		return 0;
+	if (!duck->connection)
+		return tv_err_set(err, -EIO, "DuckDB: the database could not be made anew");
+	duckdb_table_function function = duckdb_create_table_function();
+	duckdb_table_function_set_name(function, "tv_feed");
+	duckdb_table_function_set_extra_info(function, duck, NULL);
+	duckdb_table_function_set_bind(function, feed_bind);
+	duckdb_table_function_set_init(function, feed_init);
+	duckdb_table_function_set_function(function, feed_rows);
+	duckdb_state state = duckdb_register_table_function(duck->connection, function);
+	duckdb_destroy_table_function(&function);
+	if (state != DuckDBSuccess)
+		return tv_err_set(err, -EIO, "DuckDB: it takes no function");
+	duck->knows_feeds = true;
+	return 0;
+}
+
+static int columns_of(const struct tv_duck_feed *feed, struct tv_duck_column **out,
+		      struct tv_err *err)
+{
+	if (!feed->n_columns)
+		return tv_err_set(err, -EINVAL, "a feed needs columns");
+	for (size_t i = 0; i < feed->n_columns; i++)
+		if (feed->columns[i].kind == TV_DUCK_OTHER || feed->columns[i].kind == TV_DUCK_FILE)
+			return tv_err_set(err, -EINVAL, "column '%s' has no type",
+					  feed->columns[i].name);
+	struct tv_duck_column *columns = calloc(feed->n_columns, sizeof(*columns));
+	if (!columns)
+		return tv_err_nomem(err);
+	memcpy(columns, feed->columns, feed->n_columns * sizeof(*columns));
+	*out = columns;
+	return 0;
+}
+
+int tv_duck_set_feed(struct tv_duck *duck, const struct tv_duck_feed *feed, struct tv_err *err)
+{
+	struct tv_duck_column *columns = NULL;
+	int r = feed ? columns_of(feed, &columns, err) : 0;
+	if (r == 0 && feed)
+		r = know_feeds(duck, err);
+	if (r < 0) {
+		free(columns);
+		return r;
+	}
+	free(duck->feeding.columns);
+	duck->feeding = (struct feeding){ .feed = feed, .columns = columns };
+	return 0;
+}
+
 /* --- Parquet ----------------------------------------------------------------------------------- */
 
+/* What pandas reads from a file's metadata: the index, and its type (pandas.pydata.org, "Storing pandas
+ * DataFrame objects in Apache Parquet format"). Other columns are what they are. */
+#define PANDAS                                                                                     \
+	", KV_METADATA {pandas: '{\"index_columns\": [\"%1$s\"], \"column_indexes\": "             \
+	"[{\"name\": null, \"field_name\": null, \"pandas_type\": \"unicode\", "                   \
+	"\"numpy_type\": \"object\", \"metadata\": {\"encoding\": \"UTF-8\"}}], \"columns\": "     \
+	"[{\"name\": \"%1$s\", \"field_name\": \"%1$s\", \"pandas_type\": \"datetimetz\", "        \
+	"\"numpy_type\": \"datetime64[us]\", \"metadata\": {\"timezone\": \"UTC\"}}], "            \
+	"\"pandas_version\": \"2.0.0\"}'}"
+
 /* No dictionaries: DuckDB looks values up in them by ==, and would write 0.0 for -0.0. */
-int tv_duck_write_parquet(struct tv_duck *duck, const char *select, int fd, struct tv_err *err)
+int tv_duck_write_layout(struct tv_duck *duck, const char *select,
+			 const struct tv_duck_layout *layout, int fd, struct tv_err *err)
 {
 	char path[32];
+	const char *index = layout->index;
+	unsigned rows = layout->row_group ? layout->row_group : TV_DUCK_ROW_GROUP;
 	tv_autobuf struct tv_buf sql = TV_BUF_INIT;
 	file_path(fd, path);
 	tv_buf_addf(&sql,
 		    "COPY (%s) TO '%s' (FORMAT parquet, PARQUET_VERSION v1, COMPRESSION snappy, "
-		    "ROW_GROUP_SIZE %d, DICTIONARY_SIZE_LIMIT 0, USE_TMP_FILE false)",
-		    select, path, TV_DUCK_ROW_GROUP);
+		    "ROW_GROUP_SIZE %u, DICTIONARY_SIZE_LIMIT 0, USE_TMP_FILE false",
+		    select, path, rows);
+	if (index && index[strcspn(index, "'\"\\")])
+		return tv_err_set(err, -EINVAL, "'%s' cannot be an index", index);
+	if (index)
+		tv_buf_addf(&sql, PANDAS, index);
+	tv_buf_add_str(&sql, ")");
 	tv_autofree char *text = tv_buf_steal_str(&sql);
 	return text ? tv_duck_query(duck, text, NULL, 0, NULL, err) : tv_err_nomem(err);
+}
+
+int tv_duck_write_parquet(struct tv_duck *duck, const char *select, int fd, struct tv_err *err)
+{
+	return tv_duck_write_layout(duck, select, &(struct tv_duck_layout){ NULL, 0 }, fd, err);
 }

@@ -118,12 +118,44 @@ int tv_duck_table(struct tv_duck *duck, const char *table, const struct tv_duck_
 		  size_t n_columns, size_t n_rows, struct tv_err *err);
 
 /*
+ * Rows that are made while a statement reads them, so that they never have to be in memory together:
+ * while a feed is set, `SELECT ... FROM tv_feed()` gives its columns.
+ */
+struct tv_duck_feed {
+	/* Names and kinds, one at least; no two names that differ in case only. */
+	const struct tv_duck_column *columns;
+	size_t n_columns;
+	/* The next rows, in arrays that live until the next call: sets each column's values (and null), of
+	 * which name and kind are set already. 0 in *n_rows_out: there are no more. It may not use this
+	 * tv_duck. A negative code ends the statement, which returns it, and the message. */
+	int (*more)(void *arg, struct tv_duck_column *columns, size_t *n_rows_out,
+		    struct tv_err *err);
+	void *arg;
+	size_t chunk; /* rows that DuckDB takes at a time (wide ones need memory); 0: 2,048 */
+};
+
+/* feed is the caller's and stays where it is until another one, or NULL, is set. Only one statement may
+ * read it, once. */
+int tv_duck_set_feed(struct tv_duck *duck, const struct tv_duck_feed *feed, struct tv_err *err);
+#define TV_DUCK_FEED "SELECT * FROM tv_feed()"
+
+/*
  * Writes the rows of `select` as Parquet into a descriptor that is open for writing and is a regular
  * file or a memfd; what was in it goes. The same rows in the same order give the same bytes: Snappy,
  * row groups of TV_DUCK_ROW_GROUP rows, format version 1, no dictionaries. Nothing is synced (tv_parquet_save does).
  */
 #define TV_DUCK_ROW_GROUP 122880
 int tv_duck_write_parquet(struct tv_duck *duck, const char *select, int fd, struct tv_err *err);
+
+/* The same with another layout. */
+struct tv_duck_layout {
+	/* pandas takes this column (a timestamp with the zone UTC) as the index; NULL: none. */
+	const char *index;
+	/* Rows; 0: TV_DUCK_ROW_GROUP. A group ends where a chunk of rows does. */
+	unsigned row_group;
+};
+int tv_duck_write_layout(struct tv_duck *duck, const char *select,
+			 const struct tv_duck_layout *layout, int fd, struct tv_err *err);
 
 /* "name" with its quotes doubled, for SQL; owned by the caller, NULL when out of memory. */
 char *tv_duck_quote(const char *name);

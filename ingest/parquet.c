@@ -82,20 +82,27 @@ static char *folder_of(const char *path)
 	return base == path ? strdup(".") : strndup(path, (size_t)(base - path));
 }
 
-static int write_temp(struct tv_duck *duck, const char *select, int fd, const struct stat *old,
-		      struct tv_err *err)
+struct content {
+	const char *select;
+	const struct tv_duck_layout *layout;
+};
+
+static int write_temp(struct tv_duck *duck, const struct content *content, int fd,
+		      const struct stat *old, struct tv_err *err)
 {
 	if (old && fchmod(fd, old->st_mode & 07777) < 0)
 		return tv_err_sys(err, -errno, "cannot set the mode");
-	int r = tv_duck_write_parquet(duck, select, fd, err);
+	int r = tv_duck_write_layout(duck, content->select, content->layout, fd, err);
 	if (r == 0 && fdatasync(fd) < 0)
 		r = tv_err_sys(err, -errno, "cannot sync");
 	return r;
 }
 
-int tv_parquet_save(struct tv_duck *duck, const char *select, int dirfd, const char *path,
-		    struct tv_err *err)
+int tv_parquet_save_layout(struct tv_duck *duck, const char *select,
+			   const struct tv_duck_layout *layout, int dirfd, const char *path,
+			   struct tv_err *err)
 {
+	const struct content content = { select, layout };
 	uint64_t nonce = 0;
 	struct stat old;
 	tv_autofree char *temp = NULL, *folder = folder_of(path);
@@ -107,7 +114,7 @@ int tv_parquet_save(struct tv_duck *duck, const char *select, int dirfd, const c
 	tv_autoclose int fd = openat(dirfd, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return tv_err_sys(err, -errno, "cannot write '%s'", path);
-	int r = write_temp(duck, select, fd, exists ? &old : NULL, err);
+	int r = write_temp(duck, &content, fd, exists ? &old : NULL, err);
 	if (r == 0 && renameat(dirfd, temp, dirfd, path) < 0)
 		r = tv_err_sys(err, -errno, "cannot rename");
 	if (r < 0) {
@@ -115,4 +122,11 @@ int tv_parquet_save(struct tv_duck *duck, const char *select, int dirfd, const c
 		return tv_err_wrap(err, r, "cannot write '%s'", path);
 	}
 	return tv_io_sync_dir(dirfd, folder, err);
+}
+
+int tv_parquet_save(struct tv_duck *duck, const char *select, int dirfd, const char *path,
+		    struct tv_err *err)
+{
+	const struct tv_duck_layout usual = { NULL, 0 };
+	return tv_parquet_save_layout(duck, select, &usual, dirfd, path, err);
 }

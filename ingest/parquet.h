@@ -44,4 +44,9 @@ int tv_parquet_stream(const struct tv_parquet *file, const char *sql, tv_duck_ro
 int tv_parquet_save(struct tv_duck *duck, const char *select, int dirfd, const char *path,
 		    struct tv_err *err);
 
+/* The same with another layout, see tv_duck_write_layout. */
+int tv_parquet_save_layout(struct tv_duck *duck, const char *select,
+			   const struct tv_duck_layout *layout, int dirfd, const char *path,
+			   struct tv_err *err);
+
 #endif

@@ -286,6 +286,94 @@ static void threads_keep_order(void **state)
 			fail_msg("row %zu", i);
 }
 
+/* Rows in portions of uneven sizes. */
+struct portions {
+	int64_t i64[3000], given, total;
+	struct tv_duck_string text[3000];
+	bool null[3000];
+	int fails;
+};
+
+static int portion(void *arg, struct tv_duck_column *columns, size_t *n_out, struct tv_err *err)
+{
+	struct portions *p = arg;
+	static const size_t sizes[] = { 1, 2048, 2999, 7, 500 };
+	size_t n = sizes[p->given % 5];
+	if (p->given == p->total)
+		n = 0;
+	else if ((int64_t)n > p->total - p->given)
+		n = (size_t)(p->total - p->given);
+	if (p->fails && p->given > 5000)
+		return tv_err_set(err, p->fails, "the rows are gone");
+	for (size_t i = 0; i < n; i++) {
+		int64_t row = p->given++;
+		p->i64[i] = row;
+		p->null[i] = row % 7 == 3;
+		p->text[i] = row % 2 ? (struct tv_duck_string){ "odd", 3 }
+				     : (struct tv_duck_string){ "a longer text: even", 19 };
+	}
+	columns[0].i64 = p->i64;
+	columns[1].text = p->text;
+	columns[1].null = p->null;
+	*n_out = n;
+	return 0;
+}
+
+static const struct tv_duck_column portion_columns[] = {
+	{ .name = "a \"b\"", .kind = TV_DUCK_TIMESTAMP },
+	{ .name = "t", .kind = TV_DUCK_TEXT },
+};
+
+static void feeds(void **state)
+{
+	struct world *w = *state;
+	struct tv_err err = TV_ERR_INIT;
+	tv_autofree struct portions *p = calloc(1, sizeof(*p));
+	const struct tv_duck_feed feed = { portion_columns, 2, portion, p, 0 };
+	const struct tv_duck_value file = { .kind = TV_DUCK_FILE, .fd = w->fd };
+	tv_auto_duck_result struct tv_duck_result rows = TV_DUCK_RESULT_INIT;
+	p->total = 300000;
+	ok(tv_duck_set_feed(w->duck, &feed, &err));
+	ok(tv_duck_write_parquet(w->duck, TV_DUCK_FEED, w->fd, &err));
+	ok(tv_duck_set_feed(w->duck, NULL, &err));
+	ok(tv_duck_query(w->duck, "SELECT * FROM read_parquet($1)", &file, 1, &rows, &err));
+	is(rows.n_rows == 300000 && strcmp(rows.columns[0].name, "a \"b\"") == 0);
+	for (size_t i = 0; i < rows.n_rows; i++) {
+		bool null = rows.columns[1].null[i];
+		const char *text = i % 2 ? "odd" : "a longer text: even";
+		is(rows.columns[0].i64[i] == (int64_t)i && null == (i % 7 == 3));
+		is(null || strcmp(rows.columns[1].text[i].bytes, text) == 0);
+	}
+	tv_duck_result_free(&rows);
+	fails(-EINVAL, tv_duck_query(w->duck, TV_DUCK_FEED, NULL, 0, NULL, &err));
+	fails(-EINVAL, tv_duck_write_layout(w->duck, "SELECT 1 AS a",
+					    &(struct tv_duck_layout){ "a'", 0 }, w->fd, &err));
+}
+
+/* What a feed says is what the statement says; afterwards all is well. */
+static void feeds_that_fail(void **state)
+{
+	struct world *w = *state;
+	struct tv_err err = TV_ERR_INIT;
+	tv_autofree struct portions *p = calloc(1, sizeof(*p));
+	const struct tv_duck_feed feed = { portion_columns, 2, portion, p, 0 };
+	const struct tv_duck_column other[] = { { .name = "x", .kind = TV_DUCK_OTHER } };
+	const struct tv_duck_feed bad = { other, 1, portion, p, 0 };
+	p->total = 100000;
+	p->fails = -TV_E_DIGEST;
+	fails(-EINVAL, tv_duck_set_feed(w->duck, &bad, &err));
+	ok(tv_duck_set_feed(w->duck, &feed, &err));
+	fails(-TV_E_DIGEST, tv_duck_write_parquet(w->duck, TV_DUCK_FEED, w->fd, &err));
+	assert_string_equal(err.text, "the rows are gone");
+	ok(tv_duck_set_feed(w->duck, NULL, &err));
+	fails(-EINVAL, tv_duck_query(w->duck, "SELEKT", NULL, 0, NULL, &err));
+	p->given = p->fails = 0;
+	p->total = 10;
+	ok(tv_duck_set_feed(w->duck, &feed, &err));
+	ok(tv_duck_write_parquet(w->duck, TV_DUCK_FEED, w->fd, &err));
+	ok(tv_duck_set_feed(w->duck, NULL, &err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +386,8 @@ int main(void)
 		cmocka_unit_test(parquet),
 		cmocka_unit_test(same_number_other_file),
 		cmocka_unit_test(threads_keep_order),
+		cmocka_unit_test(feeds),
+		cmocka_unit_test(feeds_that_fail),
 	};
 	return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
