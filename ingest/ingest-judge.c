@@ -135,6 +135,8 @@ static int publish_bars(struct tv_ingest_job *job, struct tv_ingested *item,
 {
 	char reason[2 * TV_FINDING_TEXT];
 	struct tv_sha sha;
+	if (!v->bars.n)
+		return tv_err_set(err, -EINVAL, "%s: no rows to publish", item->symbol);
 	item->rows = v->bars.n;
 	item->added = v->bars.n > before ? v->bars.n - before : 0;
 	item->first_s = v->bars.timestamp[0];

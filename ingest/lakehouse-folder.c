@@ -77,7 +77,7 @@ static int note(struct lake *k, const char *path, const struct stat *st, struct 
 	size_t at = place_of(k, path, &found);
 	if (found)
 		return 0;
-	if (k->n_seen == k->cap_seen) {
+	if (!k->seen || k->n_seen == k->cap_seen) {
 		size_t cap = k->cap_seen ? 2 * k->cap_seen : 64;
 		struct seen *grown = reallocarray(k->seen, cap, sizeof(*grown));
 		if (!grown)
@@ -88,7 +88,8 @@ static int note(struct lake *k, const char *path, const struct stat *st, struct 
 	char *copy = strdup(path);
 	if (!copy)
 		return tv_err_nomem(err);
-	memmove(k->seen + at + 1, k->seen + at, (k->n_seen - at) * sizeof(*k->seen));
+	if (at < k->n_seen)
+		memmove(k->seen + at + 1, k->seen + at, (k->n_seen - at) * sizeof(*k->seen));
 	k->seen[at] = (struct seen){ .path = copy, .st = *st, .table = -1, .before = -1 };
 	k->n_seen++;
 	return 0;

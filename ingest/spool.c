@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "store/base/cleanup.h"
+#include "store/base/clock.h"
 #include "store/base/io.h"
 #include "store/hash.h"
 
@@ -39,16 +40,22 @@ int tv_spool_save(int dirfd, const char *name, const struct tv_spooled *what,
 	tv_buf_add(&b, bars->timestamp, bars->n * sizeof(int64_t));
 	for (size_t c = 0; c < TV_BARS_VALUES; c++)
 		tv_buf_add(&b, tv_bars_values(bars, c), bars->n * sizeof(double));
-	if (b.failed || asprintf(&temp, "%s.new", name) < 0) {
+	char unique[2 * 8 + 1]; /* others may keep the same symbol at this moment */
+	int r = tv_random_hex(unique, 8, err);
+	if (r < 0)
+		return r;
+	if (b.failed || asprintf(&temp, "%s.%s.new", name, unique) < 0) {
 		temp = NULL;
 		return tv_err_nomem(err);
 	}
 	head.sum = sum_of(&b);
 	memcpy(b.data, &head, sizeof(head));
 	tv_autoclose int fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int r = fd < 0 ? -errno : tv_io_write_all(fd, b.data, b.len);
+	r = fd < 0 ? -errno : tv_io_write_all(fd, b.data, b.len);
 	if (r == 0 && renameat(dirfd, temp, dirfd, name) < 0)
 		r = -errno;
+	if (r < 0 && fd >= 0)
+		unlinkat(dirfd, temp, 0);
 	return r < 0 ? tv_err_sys(err, r, "cannot keep what was fetched as '%s'", name) : 0;
 }
 

@@ -18,6 +18,13 @@ void tv_tables_free(struct tv_tables *t)
 	*t = TV_TABLES_INIT;
 }
 
+static struct tv_tables taken(struct tv_tables *t)
+{
+	struct tv_tables whole = *t;
+	*t = TV_TABLES_INIT;
+	return whole;
+}
+
 /* --- reading ----------------------------------------------------------------------------------- */
 
 typedef int open_table(struct tv_lakehouse *l, const char *path, struct tv_err *err);
@@ -70,8 +77,7 @@ static int load(struct tv_lakehouse *l, struct tv_duck *duck, open_table *how,
 		r = load_rows(l, duck, how, TV_EXCHANGES_FILE, &t.exchanges, err);
 	if (r < 0)
 		return r;
-	*out = t;
-	t = TV_TABLES_INIT;
+	*out = taken(&t);
 	return 0;
 }
 
@@ -168,7 +174,6 @@ int tv_tables_rebase(struct tv_lakehouse *l, struct tv_duck *duck, struct tv_tab
 	if (r < 0)
 		return r;
 	tv_tables_free(ours);
-	*ours = merged;
-	merged = TV_TABLES_INIT;
+	*ours = taken(&merged);
 	return 0;
 }

@@ -273,3 +273,73 @@ def test_a_published_file_that_is_broken(project, market):
     done = project.ingest("NASDAQ:AAPL", "NASDAQ:MSFT", "--fresh", "0", status=15)
     assert done["by_symbol"]["NASDAQ:AAPL"]["outcome"] == "failed"
     assert done["by_symbol"]["NASDAQ:MSFT"]["outcome"] in ("skipped", "confirmed")
+
+
+def start(project, *words):
+    where = ["--folder", project.lake] if project.folder else []
+    return subprocess.Popen([BIN / "tvfs", "ingest", "--json", *map(str, where), *words], cwd=project.path,
+                            env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_many_at_once(project, market):
+    """Each its own symbol, and all one that they share: nobody's is lost. Of the shared one the same may be
+    published twice, but what is not the same gives way."""
+    own = ["NASDAQ:AAPL", "NASDAQ:MSFT", "NASDAQ:GOOG", "BINANCE:BTCUSDT"]
+    calls = [start(project, symbol, "NASDAQ:FB") for symbol in own]
+    outcomes = []
+    for call, symbol in zip(calls, own, strict=True):
+        out, errors = call.communicate(timeout=120)
+        assert call.returncode == 0, errors
+        by_symbol = {item["symbol"]: item["outcome"] for item in json.loads(out)["symbols"]}
+        assert by_symbol[symbol] == "fetched"
+        outcomes.append(by_symbol["NASDAQ:FB"])
+    assert "fetched" in outcomes and set(outcomes) <= {"fetched", "outrun", "confirmed", "skipped"}, outcomes
+    if not project.folder:
+        project.tvfs("sync")
+    assert sorted(project.json("catalog.json")) == sorted([*own, "NASDAQ:FB"])
+    for symbol in (*own, "NASDAQ:FB"):
+        assert len(project.frame(symbol)) == project.json("catalog.json")[symbol]["rows"]
+    symbols = pandas.read_parquet(project.lake / "symbols.parquet")
+    assert sorted(symbols["symbol"]) == sorted([*own, "NASDAQ:FB"])
+
+
+def test_an_interrupted_call_goes_on(project, market):
+    """Killed while one symbol hangs: nothing is published; the next call asks only for that one."""
+    market.defect["GOOG"] = Answer(b"{}", delay=60)
+    call = start(project, *STOCKS)
+    spool = project.lake / ".tvfs-spool" if project.folder else project.path / ".tvfs" / "spool"
+    end = time.monotonic() + 30
+    while not spool.exists() or len([p for p in spool.iterdir() if p.suffix == ".parquet"]) < 2:
+        assert time.monotonic() < end and call.poll() is None
+        time.sleep(0.05)
+    call.kill()
+    call.communicate()
+    assert not list(project.lake.glob("*.parquet"))
+    market.defect.clear()
+    market.server.seen.clear()
+    done = project.ingest(*STOCKS)
+    assert done["fetched"] == 3
+    assert market.server.paths() == ["/v8/finance/chart/GOOG"]
+    assert [item["symbol"] for item in done["symbols"] if item.get("resumed")] == STOCKS[:2]
+    assert not list(spool.iterdir())
+
+
+def test_keys_are_seen_nowhere(project, market):
+    """Sent to the source, and in no output, no file and no commit."""
+    key = "k3y-Pl4nted/With+Odd=Chars"
+    market.server.routes["/bars"] = lambda request: (
+        market.chart(type(request)("/v8/finance/chart/AAPL", {"period1": "0", "period2": "9999999999"}, {}, 0))
+        if request.headers.get("X-Key") == key else Answer(f"wrong key {key}".encode(), 403))
+    source = {"kind": "json", "url": f"{market.server.base}/bars?token={{key}}", "headers": ["X-Key: {key}"],
+              "keys": {"key": {"env": "PLANTED_KEY"}}, "rows": "chart.result.0"}
+    project.configure(market.settings() | {"sources": {"NASDAQ": source}})
+    where = ["--folder", project.lake] if project.folder else []
+    done = project.tvfs("ingest", *where, "NASDAQ:AAPL", status=13, env={"PLANTED_KEY": key})
+    market.server.routes["/bars"] = Answer(f"no {key} here".encode(), 500)
+    again = project.tvfs("ingest", *where, "NASDAQ:AAPL", status=15, env={"PLANTED_KEY": key})
+    said = done.stdout + done.stderr + again.stdout + again.stderr
+    from_query = market.server.seen[0].query["token"]
+    assert from_query == key and market.server.seen[0].headers["X-Key"] == key
+    written = b"".join(p.read_bytes() for p in project.path.rglob("*") if p.is_file())
+    for form in (key, "k3y-Pl4nted%2FWith%2BOdd%3DChars", "Pl4nted"):
+        assert form not in said and form.encode() not in written, form

@@ -171,7 +171,7 @@ int tv_cmd_ingest(struct tv_cli *cli)
 	tv_auto(tv_secrets_free_p) struct tv_secrets *secrets = NULL;
 	tv_auto_ingest_report struct tv_ingest_report report = TV_INGEST_REPORT_INIT;
 	tv_autocycle struct tv_cycle c = { .cli = cli };
-	struct tv_authored by;
+	struct tv_authored by = { .trace_id = "" };
 
 	int r = tv_secrets_guard_process(&cli->err);
 	if (r == 0)

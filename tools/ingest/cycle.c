@@ -50,7 +50,7 @@ static int read_start(struct tv_cycle *c, const cJSON *v)
 
 static int read_overlap(struct tv_cycle *c, const cJSON *v)
 {
-	int64_t ns;
+	int64_t ns = 0;
 	int r = read_duration(c, v, &ns);
 	if (r == 0)
 		c->overlap_days = (unsigned)(ns / DAY);
