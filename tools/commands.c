@@ -17,17 +17,33 @@ static const struct tv_option commit_options[] = {
 	{ NULL, 0, NULL, NULL, false },
 };
 
+/* The end of each command's that publishes what it made. */
+#define CYCLE_OPTIONS                                                                              \
+	{ "onto", 0, "REF", "read from and publish on this ref (default: the settings' ref)",      \
+	  false },                                                                                 \
+		{ "folder", 0, "DIR", "work on a plain lakehouse folder, without a store", false },\
+		{ "message", 'm', "MSG", "why", false },                                           \
+		{ "trace-id", 0, "ID", "what the commit belongs to (default: a new UUIDv7)",       \
+		  false },                                                                         \
+		{ "author", 0, "NAME", "who (default: user@host)", false },                        \
+		{ NULL, 0, NULL, NULL, false }
+
 static const struct tv_option ingest_options[] = {
 	{ "fresh", 0, "DURATION", "skip what was fetched within this time (default: 12h)", false },
 	{ "accept-restatement", 0, NULL, "publish history that the source has changed", false },
 	{ "deadline", 0, "DURATION", "give up fetching after this time", false },
-	{ "onto", 0, "REF", "read from and publish on this ref (default: the settings' ref)",
-	  false },
-	{ "folder", 0, "DIR", "work on a plain lakehouse folder, without a store", false },
-	{ "message", 'm', "MSG", "why", false },
-	{ "trace-id", 0, "ID", "what the commit belongs to (default: a new UUIDv7)", false },
-	{ "author", 0, "NAME", "who (default: user@host)", false },
-	{ NULL, 0, NULL, NULL, false },
+	CYCLE_OPTIONS,
+};
+
+static const struct tv_option features_options[] = {
+	{ "last", 0, "N", "rows of a symbol in the features matrix, from its end (default: all)", false },
+	CYCLE_OPTIONS,
+};
+
+static const struct tv_option matrix_options[] = {
+	{ "align", 0, "HOW", "inner: days that all symbols have (default); outer: any", false },
+	{ "lookback", 0, "DAYS", "only so many days, up to the last (default: all)", false },
+	CYCLE_OPTIONS,
 };
 
 static const struct tv_option sync_options[] = {
@@ -173,6 +189,12 @@ static const struct tv_command table[] = {
 
 	{ "ingest", tv_cli_ingest_tool, "tvfs ingest [OPTION...] CANDIDATES|SYMBOL...",
 	  "fetch, judge and publish daily bars", ingest_options, 1, -1, false, false, GROUP_DATA },
+	{ "features", tv_cli_ingest_tool, "tvfs features [OPTION...]",
+	  "compute indicators and ratings of the published bars", features_options, 0, 0, false,
+	  false, GROUP_DATA },
+	{ "matrix", tv_cli_ingest_tool, "tvfs matrix [OPTION...]",
+	  "compute the returns matrix of the published bars", matrix_options, 0, 0, false, false,
+	  GROUP_DATA },
 	{ "schema", tv_cli_ingest_tool, "tvfs schema [FILE...]",
 	  "the lakehouse's schema, or files against it", NULL, 0, -1, false, false, GROUP_DATA },
 

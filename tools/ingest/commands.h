@@ -4,6 +4,8 @@
 
 #include "tools/cli.h"
 
+int tv_cmd_features(struct tv_cli *cli);
+int tv_cmd_matrix(struct tv_cli *cli);
 int tv_cmd_ingest(struct tv_cli *cli);
 int tv_cmd_schema(struct tv_cli *cli);
 

@@ -4,7 +4,9 @@
 int main(int argc, char **argv)
 {
 	static const struct tv_handler handlers[] = {
+		{ "features", tv_cmd_features },
 		{ "ingest", tv_cmd_ingest },
+		{ "matrix", tv_cmd_matrix },
 		{ "schema", tv_cmd_schema },
 		{ NULL, NULL },
 	};

@@ -1,0 +1,169 @@
+/* `tvfs features` and `tvfs matrix`: files that are made from the published bars. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ingest/assets.h"
+#include "ingest/features.h"
+#include "ingest/matrix.h"
+#include "store/base/cleanup.h"
+#include "store/base/json.h"
+#include "tools/authored.h"
+#include "tools/ingest/commands.h"
+#include "tools/ingest/cycle.h"
+#include "tools/render.h"
+
+struct work {
+	struct tv_cycle cycle;
+	struct tv_authored by;
+	struct tv_tables tables;
+	struct tv_assets assets;
+	struct tv_symbol *symbols;
+	struct tv_symbol_source source;
+	struct tv_features_options features;
+	struct tv_matrix_options matrix;
+	struct tv_lakehouse_published done;
+};
+
+static void work_free(struct work *w)
+{
+	free(w->symbols);
+	tv_assets_free(&w->assets);
+	tv_tables_free(&w->tables);
+	tv_cycle_close(&w->cycle);
+}
+
+static int begin(struct tv_cli *cli, struct work *w, const char *message)
+{
+	int r = tv_authored(cli, message, &w->by);
+	if (r == 0)
+		r = tv_cycle_open(cli, &w->cycle);
+	if (r == 0)
+		r = tv_tables_load(w->cycle.lake, w->cycle.duck, &w->tables, &cli->err);
+	if (r == 0)
+		r = tv_assets_load(w->cycle.lake, w->cycle.duck, &w->tables, &w->assets, &cli->err);
+	if (r == 0 && !w->assets.n)
+		r = tv_err_set(&cli->err, -TV_E_MISSING,
+			       "the lakehouse has no files of daily bars (*_1d.parquet)");
+	if (r == 0)
+		r = tv_assets_source(&w->assets, &w->symbols, &w->source, &cli->err);
+	w->assets.progress = tv_cli_progress(cli);
+	return r;
+}
+
+typedef int write_file(struct work *w, int fd, struct tv_err *err);
+
+static int write_technicals(struct work *w, int fd, struct tv_err *err)
+{
+	return tv_technicals_write(&w->source, &w->features, fd, err);
+}
+
+static int write_features(struct work *w, int fd, struct tv_err *err)
+{
+	return tv_features_matrix_write(&w->source, &w->features, fd, err);
+}
+
+static int write_returns(struct work *w, int fd, struct tv_err *err)
+{
+	return tv_matrix_write(&w->source, &w->matrix, fd, err);
+}
+
+/* Made as a nameless file, as it may be large. */
+static int make(struct work *w, const char *path, write_file *write)
+{
+	struct tv_err *err = &w->cycle.cli->err;
+	tv_autoclose int spool = tv_cycle_spool(&w->cycle);
+	if (spool < 0)
+		return spool;
+	tv_autoclose int fd = openat(spool, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return tv_err_sys(err, -errno, "cannot make a file for '%s'", path);
+	int r = write(w, fd, err);
+	return r < 0 ? r : tv_lakehouse_put(w->cycle.lake, path, fd, NULL, NULL, err);
+}
+
+/* Nobody can merge two versions of one such file: who was first is told. */
+static int publish(struct work *w)
+{
+	const struct tv_lakehouse_publish how = {
+		.author = w->by.author,
+		.message = w->by.message,
+		.trace_id = w->by.trace_id,
+	};
+	int r = tv_lakehouse_publish(w->cycle.lake, &how, &w->done, &w->cycle.cli->err);
+	return r < 0 ? r : tv_cycle_bring_live(&w->cycle, &w->done);
+}
+
+static int tell(struct work *w)
+{
+	struct tv_cli *cli = w->cycle.cli;
+	char hex[TV_SHA_HEX];
+	if (cli->json) {
+		cJSON *doc = cJSON_CreateObject();
+		cJSON_AddNumberToObject(doc, "symbols", (double)w->assets.n);
+		cJSON_AddBoolToObject(doc, "unchanged", w->done.unchanged);
+		if (!w->cycle.folder) {
+			cJSON_AddStringToObject(doc, "ref", w->cycle.ref);
+			tv_json_sha(doc, "foundation_hash", &w->done.foundation);
+			tv_json_sha(doc, "commit", &w->done.commit);
+		}
+		return tv_cli_json(cli, doc);
+	}
+	FILE *out = tv_cli_out(cli);
+	fprintf(out, "%zu symbols%s\n", w->assets.n, w->done.unchanged ? ", nothing changed" : "");
+	if (!w->cycle.folder) {
+		tv_sha_hex(&w->done.foundation, hex);
+		fprintf(out, "foundation %s\n", hex);
+		tv_sha_hex(&w->done.commit, hex);
+		fprintf(out, "commit     %s on %s\n", hex, w->cycle.ref);
+	}
+	return 0;
+}
+
+/* A whole number of at least 1, or absent (0). */
+static int count_option(struct tv_cli *cli, const char *name, unsigned long *out)
+{
+	const char *text = tv_cli_option(cli, name);
+	char *end = NULL;
+	*out = text ? strtoul(text, &end, 10) : 0;
+	if (text && (*end || !*text || *text == '-' || *out < 1 || *out > 1000000))
+		return tv_cli_usage(cli, "--%s takes a whole number of at least 1", name);
+	return 0;
+}
+
+int tv_cmd_features(struct tv_cli *cli)
+{
+	tv_auto(work_free) struct work w = { .tables = TV_TABLES_INIT, .by = { .trace_id = "" } };
+	unsigned long last = 0;
+	int r = count_option(cli, "last", &last);
+	w.features.last = last;
+	if (r == 0)
+		r = begin(cli, &w, "features");
+	if (r == 0)
+		r = make(&w, "features/tv_technicals_1d.parquet", write_technicals);
+	if (r == 0)
+		r = make(&w, "features_matrix.parquet", write_features);
+	if (r == 0)
+		r = publish(&w);
+	return r < 0 ? r : tell(&w);
+}
+
+int tv_cmd_matrix(struct tv_cli *cli)
+{
+	tv_auto(work_free) struct work w = { .tables = TV_TABLES_INIT, .by = { .trace_id = "" } };
+	const char *align = tv_cli_option(cli, "align");
+	unsigned long lookback = 0;
+	int r = count_option(cli, "lookback", &lookback);
+	w.matrix.lookback = (unsigned)lookback;
+	if (r == 0 && align && strcmp(align, "inner") != 0 && strcmp(align, "outer") != 0)
+		r = tv_cli_usage(cli, "--align takes inner or outer");
+	w.matrix.alignment =
+		align && strcmp(align, "outer") == 0 ? TV_MATRIX_OUTER : TV_MATRIX_INNER;
+	if (r == 0)
+		r = begin(cli, &w, "returns matrix");
+	if (r == 0)
+		r = make(&w, "returns_matrix.parquet", write_returns);
+	if (r == 0)
+		r = publish(&w);
+	return r < 0 ? r : tell(&w);
+}
