@@ -21,12 +21,15 @@ static const struct tv_option commit_options[] = {
 #define CYCLE_OPTIONS                                                                              \
 	{ "onto", 0, "REF", "read from and publish on this ref (default: the settings' ref)",      \
 	  false },                                                                                 \
-		{ "folder", 0, "DIR", "work on a plain lakehouse folder, without a store", false },\
+		{ "folder", 0, "DIR", "work on a plain lakehouse folder, without a store",         \
+		  false },                                                                         \
 		{ "message", 'm', "MSG", "why", false },                                           \
 		{ "trace-id", 0, "ID", "what the commit belongs to (default: a new UUIDv7)",       \
 		  false },                                                                         \
 		{ "author", 0, "NAME", "who (default: user@host)", false },                        \
-		{ NULL, 0, NULL, NULL, false }
+	{                                                                                          \
+		NULL, 0, NULL, NULL, false                                                         \
+	}
 
 static const struct tv_option ingest_options[] = {
 	{ "fresh", 0, "DURATION", "skip what was fetched within this time (default: 12h)", false },
@@ -36,7 +39,8 @@ static const struct tv_option ingest_options[] = {
 };
 
 static const struct tv_option features_options[] = {
-	{ "last", 0, "N", "rows of a symbol in the features matrix, from its end (default: all)", false },
+	{ "last", 0, "N", "rows of a symbol in the features matrix, from its end (default: all)",
+	  false },
 	CYCLE_OPTIONS,
 };
 

@@ -63,4 +63,4 @@ def test_words_that_are_off(project):
         path.unlink()
     if not project.folder:
         project.tvfs("commit", "-m", "no bars")
-    assert "daily bars" in call(project, "matrix", status=15)["error"]
+    assert "daily bars" in call(project, "matrix", status=15)["error"]["message"]
