@@ -94,9 +94,8 @@ static int publish(struct work *w)
 	return r < 0 ? r : tv_cycle_bring_live(&w->cycle, &w->done);
 }
 
-static int tell(struct work *w)
+static int tell(struct tv_cli *cli, struct work *w)
 {
-	struct tv_cli *cli = w->cycle.cli;
 	char hex[TV_SHA_HEX];
 	if (cli->json) {
 		cJSON *doc = cJSON_CreateObject();
@@ -145,7 +144,7 @@ int tv_cmd_features(struct tv_cli *cli)
 		r = make(&w, "features_matrix.parquet", write_features);
 	if (r == 0)
 		r = publish(&w);
-	return r < 0 ? r : tell(&w);
+	return r < 0 ? r : tell(cli, &w);
 }
 
 int tv_cmd_matrix(struct tv_cli *cli)
@@ -165,5 +164,5 @@ int tv_cmd_matrix(struct tv_cli *cli)
 		r = make(&w, "returns_matrix.parquet", write_returns);
 	if (r == 0)
 		r = publish(&w);
-	return r < 0 ? r : tell(&w);
+	return r < 0 ? r : tell(cli, &w);
 }
