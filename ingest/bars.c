@@ -91,6 +91,20 @@ int tv_bars_append(struct tv_bars *bars, const struct tv_bars *from, size_t firs
 	return 0;
 }
 
+int tv_bars_append_between(struct tv_bars *bars, const struct tv_bars *others, int64_t from,
+			   int64_t last, struct tv_err *err)
+{
+	const int64_t *t = others->timestamp;
+	int r = 0;
+	for (size_t first = 0, end; first < others->n && r == 0; first = end + 1) {
+		end = first;
+		while (end < others->n && t[end] >= from && t[end] <= last)
+			end++;
+		r = tv_bars_append(bars, others, first, end, err);
+	}
+	return r;
+}
+
 void tv_bars_clip(struct tv_bars *bars, int64_t from, int64_t to)
 {
 	size_t kept = 0;

@@ -41,6 +41,10 @@ int tv_bars_add(struct tv_bars *bars, const struct tv_bar *bar, struct tv_err *e
 int tv_bars_append(struct tv_bars *bars, const struct tv_bars *from, size_t first, size_t end,
 		   struct tv_err *err);
 
+/* Adds those rows of others that are dated from <= t <= last, in their order. -ENOMEM. */
+int tv_bars_append_between(struct tv_bars *bars, const struct tv_bars *others, int64_t from,
+			   int64_t last, struct tv_err *err);
+
 /* Drops rows before `from`, and the bar of the day that begins at `to`, which is not finished yet. What
  * is later than that stays, for a gate to find. */
 void tv_bars_clip(struct tv_bars *bars, int64_t from, int64_t to);

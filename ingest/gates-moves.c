@@ -1,4 +1,5 @@
 /* Returns and gaps: what is between a row and the one before it. */
+#include "ingest/gaps.h"
 #include "ingest/gates-priv.h"
 
 #define SPIKE_ROWS 5 /* how many rows a spike may last */
@@ -98,16 +99,25 @@ int64_t tv_gates_missing(const struct tv_gates_rules *rules, int64_t before, int
 				    tv_calendar_day(after));
 }
 
+bool tv_gates_is_gap(const struct tv_gates_rules *rules, int64_t before, int64_t after,
+		     int64_t *missing)
+{
+	/* most rows are nearer than any gap; times may be as far apart as two of them can be */
+	int64_t gap = (int64_t)rules->gap_sessions;
+	if ((uint64_t)after - (uint64_t)before <= (uint64_t)gap * TV_DAY_SECONDS)
+		return false;
+	*missing = tv_gates_missing(rules, before, after);
+	return *missing > gap;
+}
+
 static int tell_gap(const struct tv_pass *p, size_t before, size_t i)
 {
 	const int64_t *t = p->bars->timestamp;
-	int64_t gap = (int64_t)p->rules->gap_sessions;
-	/* most rows are nearer than any gap; times may be as far apart as two of them can be */
-	if ((uint64_t)t[i] - (uint64_t)t[before] <= (uint64_t)gap * TV_DAY_SECONDS)
-		return 0;
-	int64_t missing = tv_gates_missing(p->rules, t[before], t[i]);
+	int64_t missing;
 	char since[TV_DAY_TEXT];
-	if (missing <= gap)
+	if (!tv_gates_is_gap(p->rules, t[before], t[i], &missing) ||
+	    tv_gaps_cover(p->rules->permanent, tv_calendar_day(t[before]) + 1,
+			  tv_calendar_day(t[i]) - 1))
 		return 0;
 	tv_calendar_day_text(t[before], since);
 	struct tv_finding where = tv_pass_at(p, TV_GATE_GAP, TV_RECORD, i, (size_t)missing);

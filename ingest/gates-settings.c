@@ -32,6 +32,7 @@ static const struct {
 	{ "restatement_tolerance", RATIO, AT(restatement_tolerance) },
 	{ "restatement_volume", RATIO, AT(restatement_volume) },
 	{ "told", COUNT, AT(told) },
+	{ "max_open_gaps", COUNT, AT(max_open_gaps) },
 };
 
 static int take_number(struct tv_gates_rules *rules, size_t m, const cJSON *item,
@@ -91,6 +92,9 @@ static int take_all(struct tv_gates_rules *rules, const cJSON *object, bool plac
 		if (places && strcmp(item->string, "calendar") == 0)
 			r = tv_err_set(err, -EINVAL,
 				       "'calendar' belongs into 'exchanges' or 'symbols'");
+		else if (!places && strcmp(item->string, "max_open_gaps") == 0)
+			r = tv_err_set(err, -EINVAL,
+				       "'max_open_gaps' belongs to the top of 'gates'");
 		else if (!places || !is_place(item))
 			r = take(rules, item, err);
 		if (r < 0)

@@ -18,6 +18,7 @@ struct tv_gates_rules tv_gates_defaults(void)
 		.padding_run = 5,
 		.gap_sessions = 5,
 		.told = TV_FINDINGS_TOLD,
+		.max_open_gaps = SIZE_MAX,
 	};
 }
 

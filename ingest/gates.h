@@ -15,20 +15,24 @@
 #include "ingest/calendar.h"
 #include "ingest/findings.h"
 
+struct tv_gaps;
+
 struct tv_gates_rules {
 	const struct tv_calendar *calendar;
-	double toxic_return;	      /* a close or open above (1 + this) x the close before */
-	double toxic_fall;	      /* ... or below (1 - this) x; 1: no fall is too deep */
-	double ohlc_tolerance;	      /* part by which high and low may be missed */
-	double padding_share;	      /* part of the rows that may be cut as idle */
-	double restatement_tolerance; /* relative change of a published price that is let pass */
-	double restatement_volume;    /* the same of a published volume */
-	size_t padding_run;	      /* the idle row from which on they are cut; 0: none are */
-	size_t gap_sessions;	      /* missing sessions above which there is a gap */
-	size_t told;		      /* findings of a kind that are told, not only counted */
+	double toxic_return;		 /* a close or open above (1 + this) x the close before */
+	double toxic_fall;		 /* ... or below (1 - this) x; 1: no fall is too deep */
+	double ohlc_tolerance;		 /* part by which high and low may be missed */
+	double padding_share;		 /* part of the rows that may be cut as idle */
+	double restatement_tolerance;	 /* relative change of a published price that is let pass */
+	double restatement_volume;	 /* the same of a published volume */
+	size_t padding_run;		 /* the idle row from which on they are cut; 0: none are */
+	size_t gap_sessions;		 /* missing sessions above which there is a gap */
+	size_t told;			 /* findings of a kind that are told, not only counted */
+	size_t max_open_gaps;		 /* of all symbols together; no gate looks at it */
+	const struct tv_gaps *permanent; /* gaps that are no finding (gaps.h), or NULL */
 };
 
-/* {monday-friday, 5.0, 5/6, 0, 0.2, 0.001, 0.25, 5, 5, 20} */
+/* {monday-friday, 5.0, 5/6, 0, 0.2, 0.001, 0.25, 5, 5, 20, no limit, NULL} */
 struct tv_gates_rules tv_gates_defaults(void);
 
 /*
@@ -67,6 +71,10 @@ int tv_gates_judge(const struct tv_bars *bars, const struct tv_gates_rules *rule
 /* Sessions that are missing between a row and the next, by their times: a gap, when they are more than
  * rules->gap_sessions. */
 int64_t tv_gates_missing(const struct tv_gates_rules *rules, int64_t before, int64_t after);
+
+/* Whether so many are missing between two rows that it is a gap, permanent or not. */
+bool tv_gates_is_gap(const struct tv_gates_rules *rules, int64_t before, int64_t after,
+		     int64_t *missing);
 
 /* Adds the rows that were not cut to *kept. -ENOMEM. */
 int tv_gates_keep(const struct tv_bars *bars, const struct tv_judged *judged, struct tv_bars *kept,

@@ -28,12 +28,8 @@ int tv_restate_join(const struct tv_bars *published, const struct tv_bars *fetch
 {
 	tv_autobars struct tv_bars joined = TV_BARS_INIT;
 	int r = tv_bars_append(&joined, published, 0, tv_bars_find(published, from), err);
-	for (size_t first = 0, end; first < fetched->n && r == 0; first = end + 1) {
-		end = first;
-		while (end < fetched->n && fetched->timestamp[end] >= from)
-			end++;
-		r = tv_bars_append(&joined, fetched, first, end, err);
-	}
+	if (r == 0)
+		r = tv_bars_append_between(&joined, fetched, from, INT64_MAX, err);
 	if (r < 0)
 		return r;
 	*out = joined;
@@ -231,4 +227,14 @@ int tv_restate_compare(const struct tv_bars *published, const struct tv_bars *no
 	*out = found;
 	found = TV_RESTATEMENT_INIT;
 	return 0;
+}
+
+void tv_restate_forget_added(struct tv_restatement *r)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < r->n; i++)
+		if (r->rows[i].kind != TV_RESTATE_ADDED)
+			r->rows[kept++] = r->rows[i];
+	r->n = kept;
+	r->times[TV_RESTATE_ADDED] = 0;
 }

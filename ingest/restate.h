@@ -62,6 +62,9 @@ int tv_restate_compare(const struct tv_bars *published, const struct tv_bars *no
 		       const struct tv_gates_rules *rules, struct tv_restatement *out,
 		       struct tv_err *err);
 
+/* Takes the added rows out of it: they were looked for. */
+void tv_restate_forget_added(struct tv_restatement *r);
+
 /* Adds the findings of gate "restatement": refused are those beyond the tolerance, unless they are
  * accepted. -ENOMEM. */
 int tv_restate_tell(const struct tv_restatement *r, bool accepted, struct tv_findings *f,

@@ -204,6 +204,8 @@ static bool means(struct tv_json_span have, const struct tv_symbol_value *wanted
 	if (wanted->kind == TV_VALUE_NUMBER)
 		return kind == TV_JSON_NUMBER && tv_json_span_number(have, &number) &&
 		       number == wanted->number;
+	if (wanted->kind == TV_VALUE_JSON)
+		return strlen(wanted->text) == have.n && memcmp(wanted->text, have.at, have.n) == 0;
 	if (wanted->kind == TV_VALUE_NONE || kind != TV_JSON_TEXT)
 		return false;
 	if (wanted->kind == TV_VALUE_TEXT || tv_json_span_is(have, wanted->text))
@@ -227,6 +229,8 @@ static void add_value(const struct tv_symbol_value *value, struct tv_buf *out)
 {
 	if (value->kind == TV_VALUE_NUMBER)
 		tv_json_add_exact(value->number, out);
+	else if (value->kind == TV_VALUE_JSON)
+		tv_buf_add_str(out, value->text);
 	else
 		tv_json_quote(value->text, out);
 }

@@ -39,9 +39,10 @@ ptrdiff_t tv_symbol_map_find(const struct tv_symbol_map *map, const char *symbol
 /* A member of an entry that is to be set. */
 struct tv_symbol_value {
 	const char *name;
-	enum { TV_VALUE_NONE, TV_VALUE_TEXT, TV_VALUE_TIME, TV_VALUE_NUMBER } kind;
-	const char *text; /* also the time, as it is written */
-	double number;	  /* finite */
+	enum { TV_VALUE_NONE, TV_VALUE_TEXT, TV_VALUE_TIME, TV_VALUE_NUMBER, TV_VALUE_JSON } kind;
+	const char
+		*text; /* also the time, as it is written; or JSON as tv_json_span_compact has it */
+	double number; /* finite */
 };
 
 /* Sets members of a symbol's entry (NONE removes one) and leaves the others. A value that the entry has

@@ -108,6 +108,15 @@ int tv_symbols_active(const struct tv_rows *symbols, struct tv_name_list *out, s
 	return r;
 }
 
+bool tv_symbols_is_retired(const struct tv_rows *symbols, const char *symbol)
+{
+	size_t first, end;
+	if (!tv_rows_find(symbols, symbol, &first, &end))
+		return false;
+	ptrdiff_t at = tv_symbols_find(symbols, symbol);
+	return at < 0 || !tv_rows_at(symbols, (size_t)at)[ACTIVE].boolean;
+}
+
 /* --- changing ---------------------------------------------------------------------------------- */
 
 static struct tv_cell text_cell(const char *text)

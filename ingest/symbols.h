@@ -47,6 +47,9 @@ const char *tv_symbols_sector(const struct tv_rows *symbols, const char *symbol)
 /* Adds the symbols that are active now, ascending. -ENOMEM. */
 int tv_symbols_active(const struct tv_rows *symbols, struct tv_name_list *out, struct tv_err *err);
 
+/* Whether there are rows of it, and none says that it is active now: it is delisted. */
+bool tv_symbols_is_retired(const struct tv_rows *symbols, const char *symbol);
+
 /* -EINVAL when it is not EXCHANGE:SYMBOL: two parts without space, control characters, '/' and a second
  * colon, that make a file's name. */
 int tv_symbol_check(const char *symbol, struct tv_err *err);

@@ -7,7 +7,7 @@
 #ifndef TV_INGEST_VERDICT_H
 #define TV_INGEST_VERDICT_H
 
-#include "ingest/gates.h"
+#include "ingest/gaps.h"
 #include "ingest/restate.h"
 
 struct tv_verdict_ask {
@@ -36,6 +36,13 @@ void tv_verdict_free(struct tv_verdict *v); /* empties it; NULL is fine */
 
 /* *out must be empty. -ENOMEM; -EINVAL when the published rows are not in order. */
 int tv_verdict_make(const struct tv_verdict_ask *ask, struct tv_verdict *out, struct tv_err *err);
+
+/* The same of what was fetched for a gap: rows in it are taken, and no others. Those of days that are
+ * published tell whether the source still has the same history: where they differ beyond the tolerance that
+ * is refused, accepted or not; else what is published stays. Rows that fill are no restatement. `from` is
+ * not looked at. */
+int tv_verdict_fill(const struct tv_verdict_ask *ask, const struct tv_gap *gap,
+		    struct tv_verdict *out, struct tv_err *err);
 
 /* data_quality_score, 0 to 1 (docs/gates.md has the formula); bars in order, without what was cut. r may
  * be NULL. */

@@ -542,7 +542,7 @@ static void settings(void **state)
 	static const char all[] =
 		"{\"toxic_return\": 9, \"ohlc_tolerance\": 1e-9, \"padding_run\": 7,"
 		" \"padding_share\": 0.5, \"gap_sessions\": 8, \"restatement_tolerance\": 0.01,"
-		" \"restatement_volume\": 2, \"told\": 4,"
+		" \"restatement_volume\": 2, \"told\": 4, \"max_open_gaps\": 3,"
 		" \"exchanges\": {\"X\": {\"calendar\": \"24x7\", \"padding_run\": 2}},"
 		" \"symbols\": {\"X:B\": {\"padding_run\": 0, \"toxic_fall\": 1},"
 		"               \"X:C\": {\"toxic_return\": 1}}}";
@@ -556,7 +556,8 @@ static void settings(void **state)
 	assert_true(r.toxic_return == 9 && r.toxic_fall == 0.9 && r.ohlc_tolerance == 1e-9 &&
 		    r.padding_share == 0.5 && r.restatement_tolerance == 0.01 &&
 		    r.restatement_volume == 2);
-	assert_true(r.padding_run == 7 && r.gap_sessions == 8 && r.told == 4);
+	assert_true(r.padding_run == 7 && r.gap_sessions == 8 && r.told == 4 &&
+		    r.max_open_gaps == 3);
 	assert_string_equal(r.calendar->name, "monday-friday");
 	assert_int_equal(read_rules(all, "X:A", &r, &err), 0);
 	assert_true(r.padding_run == 2 && r.toxic_fall == 0.9);
@@ -584,6 +585,10 @@ static void bad_settings(void **state)
 		{ "{\"told\": null}", "gates: 'told' is not a whole number from 0 on" },
 		{ "{\"calendar\": \"24x7\"}",
 		  "gates: 'calendar' belongs into 'exchanges' or 'symbols'" },
+		{ "{\"max_open_gaps\": -1}",
+		  "gates: 'max_open_gaps' is not a whole number from 0 on" },
+		{ "{\"symbols\": {\"X:Y\": {\"max_open_gaps\": 1}}}",
+		  "gates: symbols: X:Y: 'max_open_gaps' belongs to the top of 'gates'" },
 		{ "{\"exchanges\": []}", "gates: 'exchanges' is not an object" },
 		{ "{\"exchanges\": {\"X\": 1}}", "gates: exchanges: X: not an object of rules" },
 		{ "{\"exchanges\": {\"X\": {\"calendar\": \"mondays\"}}}",
@@ -655,6 +660,8 @@ static void documentation(void **state)
 	for (size_t i = 0; i < TV_ARRAY_LEN(rules); i++)
 		assert_true(strtod(documented(doc, rules[i].name), NULL) == rules[i].value);
 	documented(doc, "toxic_fall");
+	assert_int_equal(strncmp(documented(doc, "max_open_gaps"), "none", 4), 0);
+	assert_true(r.max_open_gaps == SIZE_MAX);
 	assert_true(r.toxic_fall == 1 - 1 / (1 + r.toxic_return));
 }
 

@@ -58,6 +58,14 @@ static void what_is_kept(void **state)
 	       "{\n  \"A:B\": {\"x\": 0.1, \"t\": \"2026-01-19T12:00:00\", \"s\": \"\\u0041\"},\n"
 	       "  \"_note\": {\"z\": 3},\n"
 	       "  \"b:\\u00e9\": {\"x\": 12345678901234567890, \"y\": [1.10, NaN], \"z\": 3}\n}\n");
+	const struct tv_symbol_value json = { "y", TV_VALUE_JSON, "[1.10, NaN]", 0 };
+	tv_auto(tv_symbol_map_free_p) struct tv_symbol_map *other =
+		parsed("{\"A:B\": {\"y\": [1.10,NaN], \"n\": 1}}");
+	ok(tv_symbol_map_set(other, "A:B", &json, 1, &err));
+	is(!tv_symbol_map_changed(other));
+	const struct tv_symbol_value longer = { "y", TV_VALUE_JSON, "[{\"a\": 1}]", 0 };
+	ok(tv_symbol_map_set(other, "A:B", &longer, 1, &err));
+	prints(other, "{\n  \"A:B\": {\"y\": [{\"a\": 1}], \"n\": 1}\n}\n");
 	const struct tv_symbol_value less = { "t", TV_VALUE_NONE, NULL, 0 };
 	ok(tv_symbol_map_set(map, "A:B", &less, 1, &err));
 	tv_symbol_map_remove(map, "_note");

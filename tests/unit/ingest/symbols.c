@@ -107,6 +107,8 @@ static void slow_changes(void **state)
 	tv_autonamelist struct tv_name_list active = TV_NAME_LIST_INIT;
 	ok(tv_symbols_active(&rows, &active, &err));
 	is(active.n == 2 && !strcmp(active.items[0], "A:Z") && !strcmp(active.items[1], "X:Z"));
+	is(tv_symbols_is_retired(&rows, "NASDAQ:A") && !tv_symbols_is_retired(&rows, "A:Z"));
+	is(!tv_symbols_is_retired(&rows, "NASDAQ:NONE")); /* nothing is said of it */
 	const struct tv_symbol_news twice[] = { more[0], more[1], more[0] };
 	fails(-EINVAL, tv_symbols_apply(&rows, twice, 3, NOW + 8, &err));
 	const struct tv_symbol_news bad = sector_news("AAPL", NULL);
