@@ -23,7 +23,7 @@ int tv_ingest_sources(struct tv_ingest_job *job, struct tv_err *err)
 	return 0;
 }
 
-static const struct tv_source *source_of(const struct tv_ingest_job *job, const char *symbol)
+const struct tv_source *tv_ingest_source_of(const struct tv_ingest_job *job, const char *symbol)
 {
 	size_t n = strcspn(symbol, ":");
 	for (size_t i = 0; i < job->n_sources; i++) {
@@ -74,6 +74,25 @@ int tv_ingest_published(struct tv_ingest_job *job, const struct tv_ingested *ite
 	return tv_bars_read(&file, out, err);
 }
 
+int tv_ingest_rules(const struct tv_ingest_job *job, const char *symbol, struct tv_gaps *permanent,
+		    struct tv_gates_rules *out, struct tv_err *err)
+{
+	tv_autofree char *exchange = strndup(symbol, strcspn(symbol, ":"));
+	if (!exchange)
+		return tv_err_nomem(err);
+	int crypto = tv_exchanges_is_crypto(&job->tables.exchanges, exchange);
+	int r = tv_gaps_permanent(job->tables.health, symbol, permanent, err);
+	if (r == 0)
+		r = tv_gates_rules_read(job->how->gates, symbol,
+					crypto < 0 ? TV_CRYPTO_UNKNOWN
+					: crypto   ? TV_CRYPTO_YES
+						   : TV_CRYPTO_NO,
+					out, err);
+	if (r == 0)
+		out->permanent = permanent;
+	return r;
+}
+
 /* The last published day: the catalog's, if it speaks of the file that is there. */
 static int last_day(struct tv_ingest_job *job, const struct tv_ingested *item,
 		    const struct tv_catalog_entry *entry, int64_t *last, struct tv_err *err)
@@ -121,7 +140,7 @@ static int plan_one(struct tv_ingest_job *job, struct tv_ingested *item, struct 
 								     : INT64_MAX;
 	if (age >= 0 && age < how->fresh_s && is_there(job, item->file))
 		return tv_ingest_end(item, TV_SKIPPED, "fresh", err);
-	const struct tv_source *source = source_of(job, item->symbol);
+	const struct tv_source *source = tv_ingest_source_of(job, item->symbol);
 	if (!source)
 		return tv_ingest_end(item, TV_FAILED,
 				     "no source serves its exchange; add one to \"sources\"", err);

@@ -9,8 +9,6 @@
 #include "store/base/cleanup.h"
 #include "store/base/clock.h"
 
-#define BARS_SUFFIX "_1d.parquet"
-
 /* --- items ------------------------------------------------------------------------------------- */
 
 int tv_ingest_end(struct tv_ingested *item, enum tv_outcome outcome, const char *reason,
@@ -23,13 +21,6 @@ int tv_ingest_end(struct tv_ingested *item, enum tv_outcome outcome, const char 
 	item->reason = copy;
 	item->outcome = outcome;
 	return 0;
-}
-
-char *tv_ingest_evidence(const struct tv_ingested *item, const char *suffix)
-{
-	char *path = NULL;
-	int n = (int)(strlen(item->file) - strlen(BARS_SUFFIX));
-	return asprintf(&path, "quarantine/%.*s%s", n, item->file, suffix) < 0 ? NULL : path;
 }
 
 static bool is_published(const struct tv_ingested *item)
@@ -152,7 +143,7 @@ static struct tv_ingested *item_named(struct tv_ingest_report *report, const cha
 /* Somebody else published this symbol: what they have stays. */
 static int outrun(struct tv_ingest_job *job, struct tv_ingested *item, struct tv_err *err)
 {
-	static const char *const suffixes[] = { ".csv", ".body" };
+	static const char *const suffixes[] = TV_EVIDENCES;
 	if (!item || item->outcome == TV_OUTRUN || !item->file)
 		return 0;
 	tv_lakehouse_drop(job->lake, item->file);
@@ -165,6 +156,24 @@ static int outrun(struct tv_ingest_job *job, struct tv_ingested *item, struct tv
 	return tv_ingest_end(item, TV_OUTRUN, "somebody else published it meanwhile", err);
 }
 
+/* 1: one of the symbol's own files is among the paths. */
+static int is_among(const struct tv_ingested *item, char *const *paths, size_t n,
+		    struct tv_err *err)
+{
+	static const char *const suffixes[] = TV_EVIDENCES;
+	bool is = false;
+	for (size_t k = 0; k < n && !is; k++)
+		is = strcmp(paths[k], item->file) == 0;
+	for (size_t i = 0; i < TV_ARRAY_LEN(suffixes) && !is; i++) {
+		tv_autofree char *evidence = tv_ingest_evidence(item, suffixes[i]);
+		if (!evidence)
+			return tv_err_nomem(err);
+		for (size_t k = 0; k < n && !is; k++)
+			is = strcmp(paths[k], evidence) == 0;
+	}
+	return is;
+}
+
 /* The symbols whose own files were changed by others. */
 static int find_lost(struct tv_ingest_job *job, char *const *paths, size_t n,
 		     struct tv_name_list *lost, struct tv_err *err)
@@ -172,17 +181,8 @@ static int find_lost(struct tv_ingest_job *job, char *const *paths, size_t n,
 	int r = 0;
 	for (size_t i = 0; i < job->report->n && r == 0; i++) {
 		struct tv_ingested *item = &job->report->items[i];
-		if (!item->file)
-			continue;
-		tv_autofree char *csv = tv_ingest_evidence(item, ".csv");
-		tv_autofree char *body = tv_ingest_evidence(item, ".body");
-		if (!csv || !body)
-			return tv_err_nomem(err);
-		bool is = false;
-		for (size_t k = 0; k < n && !is; k++)
-			is = strcmp(paths[k], item->file) == 0 || strcmp(paths[k], csv) == 0 ||
-			     strcmp(paths[k], body) == 0;
-		if (is)
+		r = item->file ? is_among(item, paths, n, err) : 0;
+		if (r == 1)
 			r = tv_name_list_add(lost, item->symbol, err);
 	}
 	return r;
@@ -203,12 +203,11 @@ static int rebase(void *arg, struct tv_lakehouse *l, char *const *paths, size_t 
 	return r < 0 ? r : tv_tables_stage(l, job->duck, &job->tables, err);
 }
 
-static int publish(struct tv_ingest_job *job, struct tv_err *err)
+int tv_ingest_publish(struct tv_ingest_job *job, cJSON *report, struct tv_err *err)
 {
 	const struct tv_ingest_how *how = job->how;
-	cJSON *doc = tv_ingest_report_json(job->report, false);
-	tv_autofree char *meta = doc ? cJSON_PrintUnformatted(doc) : NULL;
-	cJSON_Delete(doc);
+	tv_autofree char *meta = report ? cJSON_PrintUnformatted(report) : NULL;
+	cJSON_Delete(report);
 	if (!meta)
 		return tv_err_nomem(err);
 	const struct tv_lakehouse_publish p = {
@@ -231,7 +230,7 @@ static void count(struct tv_ingest_report *report)
 
 /* --- all of it --------------------------------------------------------------------------------- */
 
-static void job_free(struct tv_ingest_job *job)
+void tv_ingest_job_free(struct tv_ingest_job *job)
 {
 	tv_tables_free(&job->tables);
 	for (size_t i = 0; i < job->n_sources; i++)
@@ -251,7 +250,7 @@ static void clear_spool(const struct tv_ingest_job *job)
 int tv_ingest(struct tv_lakehouse *l, struct tv_duck *duck, const struct tv_ingest_how *how,
 	      struct tv_ingest_report *out, struct tv_err *err)
 {
-	tv_auto(job_free) struct tv_ingest_job job = {
+	tv_auto(tv_ingest_job_free) struct tv_ingest_job job = {
 		.how = how, .lake = l, .duck = duck, .report = out, .tables = TV_TABLES_INIT
 	};
 	int r = tv_ingest_sources(&job, err);
@@ -271,7 +270,7 @@ int tv_ingest(struct tv_lakehouse *l, struct tv_duck *duck, const struct tv_inge
 		r = tv_tables_stage(l, duck, &job.tables, err);
 	count(out);
 	if (r == 0)
-		r = publish(&job, err);
+		r = tv_ingest_publish(&job, tv_ingest_report_json(out, false), err);
 	count(out);
 	if (r == 0)
 		clear_spool(&job);
