@@ -50,6 +50,12 @@ static const struct tv_option matrix_options[] = {
 	CYCLE_OPTIONS,
 };
 
+static const struct tv_option repair_options[] = {
+	{ "check", 0, NULL, "only tell the gaps", false },
+	{ "max-fills", 0, "N", "fetch at most so many gaps (default: all)", false },
+	CYCLE_OPTIONS,
+};
+
 static const struct tv_option sync_options[] = {
 	{ "force", 0, NULL, "overwrite what was changed in the live folder", false },
 	{ NULL, 0, NULL, NULL, false },
@@ -198,6 +204,9 @@ static const struct tv_command table[] = {
 	  false, GROUP_DATA },
 	{ "matrix", tv_cli_ingest_tool, "tvfs matrix [OPTION...]",
 	  "compute the returns matrix of the published bars", matrix_options, 0, 0, false, false,
+	  GROUP_DATA },
+	{ "repair", tv_cli_ingest_tool, "tvfs repair [OPTION...]",
+	  "fetch and fill the gaps in the published bars", repair_options, 0, 0, false, false,
 	  GROUP_DATA },
 	{ "schema", tv_cli_ingest_tool, "tvfs schema [FILE...]",
 	  "the lakehouse's schema, or files against it", NULL, 0, -1, false, false, GROUP_DATA },

@@ -11,7 +11,6 @@
 #include "tools/authored.h"
 #include "tools/ingest/commands.h"
 #include "tools/ingest/cycle.h"
-#include "tools/render.h"
 
 struct work {
 	struct tv_cycle cycle;
@@ -96,37 +95,16 @@ static int publish(struct work *w)
 
 static int tell(struct tv_cli *cli, struct work *w)
 {
-	char hex[TV_SHA_HEX];
 	if (cli->json) {
 		cJSON *doc = cJSON_CreateObject();
 		cJSON_AddNumberToObject(doc, "symbols", (double)w->assets.n);
 		cJSON_AddBoolToObject(doc, "unchanged", w->done.unchanged);
-		if (!w->cycle.folder) {
-			cJSON_AddStringToObject(doc, "ref", w->cycle.ref);
-			tv_json_sha(doc, "foundation_hash", &w->done.foundation);
-			tv_json_sha(doc, "commit", &w->done.commit);
-		}
+		tv_cycle_add_published(&w->cycle, &w->done, doc);
 		return tv_cli_json(cli, doc);
 	}
 	FILE *out = tv_cli_out(cli);
 	fprintf(out, "%zu symbols%s\n", w->assets.n, w->done.unchanged ? ", nothing changed" : "");
-	if (!w->cycle.folder) {
-		tv_sha_hex(&w->done.foundation, hex);
-		fprintf(out, "foundation %s\n", hex);
-		tv_sha_hex(&w->done.commit, hex);
-		fprintf(out, "commit     %s on %s\n", hex, w->cycle.ref);
-	}
-	return 0;
-}
-
-/* A whole number of at least 1, or absent (0). */
-static int count_option(struct tv_cli *cli, const char *name, unsigned long *out)
-{
-	const char *text = tv_cli_option(cli, name);
-	char *end = NULL;
-	*out = text ? strtoul(text, &end, 10) : 0;
-	if (text && (*end || !*text || *text == '-' || *out < 1 || *out > 1000000))
-		return tv_cli_usage(cli, "--%s takes a whole number of at least 1", name);
+	tv_cycle_print_published(&w->cycle, &w->done);
 	return 0;
 }
 
@@ -134,7 +112,7 @@ int tv_cmd_features(struct tv_cli *cli)
 {
 	tv_auto(work_free) struct work w = { .tables = TV_TABLES_INIT, .by = { .trace_id = "" } };
 	unsigned long last = 0;
-	int r = count_option(cli, "last", &last);
+	int r = tv_cycle_count_option(cli, "last", &last);
 	w.features.last = last;
 	if (r == 0)
 		r = begin(cli, &w, "features");
@@ -152,7 +130,7 @@ int tv_cmd_matrix(struct tv_cli *cli)
 	tv_auto(work_free) struct work w = { .tables = TV_TABLES_INIT, .by = { .trace_id = "" } };
 	const char *align = tv_cli_option(cli, "align");
 	unsigned long lookback = 0;
-	int r = count_option(cli, "lookback", &lookback);
+	int r = tv_cycle_count_option(cli, "lookback", &lookback);
 	w.matrix.lookback = (unsigned)lookback;
 	if (r == 0 && align && strcmp(align, "inner") != 0 && strcmp(align, "outer") != 0)
 		r = tv_cli_usage(cli, "--align takes inner or outer");

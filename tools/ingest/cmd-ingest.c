@@ -11,7 +11,6 @@
 #include "tools/authored.h"
 #include "tools/ingest/commands.h"
 #include "tools/ingest/cycle.h"
-#include "tools/render.h"
 
 #define SHOWN 50 /* symbols of an outcome that a table shows */
 
@@ -75,15 +74,10 @@ static void print_report(struct tv_cycle *c, const struct tv_ingest_report *repo
 		fprintf(out, "%s%zu %s", outcome ? ", " : "", report->times[outcome],
 			tv_outcome_text(outcome));
 	fputc('\n', out);
-	if (report->published.unchanged) {
+	if (report->published.unchanged)
 		fputs("nothing to publish\n", out);
-	} else if (!c->folder) {
-		char hex[TV_SHA_HEX];
-		tv_sha_hex(&report->published.foundation, hex);
-		fprintf(out, "foundation %s\n", hex);
-		tv_sha_hex(&report->published.commit, hex);
-		fprintf(out, "commit     %s on %s\n", hex, c->ref);
-	}
+	else
+		tv_cycle_print_published(c, &report->published);
 }
 
 static cJSON *report_json(const struct tv_cycle *c, const struct tv_ingest_report *report,
@@ -96,11 +90,7 @@ static cJSON *report_json(const struct tv_cycle *c, const struct tv_ingest_repor
 	cJSON_AddBoolToObject(doc, "merged", report->published.merged);
 	if (!report->published.unchanged)
 		cJSON_AddStringToObject(doc, "trace_id", trace_id);
-	if (!c->folder) {
-		cJSON_AddStringToObject(doc, "ref", c->ref);
-		tv_json_sha(doc, "foundation_hash", &report->published.foundation);
-		tv_json_sha(doc, "commit", &report->published.commit);
-	}
+	tv_cycle_add_published(c, &report->published, doc);
 	return doc;
 }
 

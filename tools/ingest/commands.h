@@ -7,6 +7,7 @@
 int tv_cmd_features(struct tv_cli *cli);
 int tv_cmd_matrix(struct tv_cli *cli);
 int tv_cmd_ingest(struct tv_cli *cli);
+int tv_cmd_repair(struct tv_cli *cli);
 int tv_cmd_schema(struct tv_cli *cli);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "store/base/clock.h"
 #include "store/base/io.h"
 #include "tools/live.h"
+#include "tools/render.h"
 
 #define SECOND INT64_C(1000000000)
 #define DAY (86400 * SECOND)
@@ -200,5 +202,39 @@ int tv_cycle_bring_live(struct tv_cycle *c, const struct tv_lakehouse_published 
 			cli,
 			"published, but '%s' was not brought to it: %s; see 'tvfs status', then 'tvfs sync'",
 			cli->settings->lakehouse, why.text);
+	return 0;
+}
+
+/* --- telling ----------------------------------------------------------------------------------- */
+
+void tv_cycle_print_published(const struct tv_cycle *c, const struct tv_lakehouse_published *done)
+{
+	FILE *out = tv_cli_out(c->cli);
+	char hex[TV_SHA_HEX];
+	if (c->folder)
+		return;
+	tv_sha_hex(&done->foundation, hex);
+	fprintf(out, "foundation %s\n", hex);
+	tv_sha_hex(&done->commit, hex);
+	fprintf(out, "commit     %s on %s\n", hex, c->ref);
+}
+
+void tv_cycle_add_published(const struct tv_cycle *c, const struct tv_lakehouse_published *done,
+			    cJSON *doc)
+{
+	if (c->folder)
+		return;
+	cJSON_AddStringToObject(doc, "ref", c->ref);
+	tv_json_sha(doc, "foundation_hash", &done->foundation);
+	tv_json_sha(doc, "commit", &done->commit);
+}
+
+int tv_cycle_count_option(struct tv_cli *cli, const char *name, unsigned long *out)
+{
+	const char *text = tv_cli_option(cli, name);
+	char *end = NULL;
+	*out = text ? strtoul(text, &end, 10) : 0;
+	if (text && (*end || !*text || *text == '-' || *out < 1 || *out > 1000000))
+		return tv_cli_usage(cli, "--%s takes a whole number of at least 1", name);
 	return 0;
 }

@@ -37,4 +37,13 @@ int tv_cycle_spool(struct tv_cycle *cycle);
  * that were made there stay: then a note says what to do. */
 int tv_cycle_bring_live(struct tv_cycle *cycle, const struct tv_lakehouse_published *done);
 
+/* Where the lakehouse stands now: lines of a table, or members of --json's document. A folder has neither. */
+void tv_cycle_print_published(const struct tv_cycle *cycle,
+			      const struct tv_lakehouse_published *done);
+void tv_cycle_add_published(const struct tv_cycle *cycle, const struct tv_lakehouse_published *done,
+			    cJSON *doc);
+
+/* An option that is a whole number of at least 1; 0 when it is absent. */
+int tv_cycle_count_option(struct tv_cli *cli, const char *name, unsigned long *out);
+
 #endif
