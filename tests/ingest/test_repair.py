@@ -3,11 +3,13 @@ published, what is permanent, which exit code."""
 
 import hashlib
 import json
+import subprocess
 import time
 
 import pandas
 import pytest
 
+from ingest_support import BIN, clean_environment
 from market import COLUMNS, DAY, Market
 from price_server import Answer
 from test_ingest import Project as IngestProject
@@ -398,3 +400,22 @@ def test_an_ingestion_meanwhile(project, market, same):
         assert entry["sha256"] == hashlib.sha256(project.file(symbol)).hexdigest()
     assert sorted(project.json("foundation_health.json")) == sorted([AAPL, MSFT] if same else [AAPL, MSFT, GOOG])
     assert project.repair()["outcomes"] == ([(AAPL, "filled", 15)] if same else [])
+
+
+def test_two_repairs_at_once(project, market):
+    """Both end well, each row is there once, and nothing is left to do."""
+    published_with_gaps(project, market, AAPL=[(100, 115)], MSFT=[(50, 60)])
+    where = ["--folder", project.lake] if project.folder else []
+    calls = [subprocess.Popen([BIN / "tvfs", "repair", "--json", *where], cwd=project.path, env=clean_environment(),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    outcomes = []
+    for call in calls:
+        out, errors = call.communicate(timeout=120)
+        assert call.returncode == 0, errors
+        outcomes += [r["outcome"] for r in json.loads(out)["ranges"]]
+    assert outcomes.count("filled") >= 2 and set(outcomes) <= {"filled", "outrun"}
+    if not project.folder:
+        project.tvfs("sync")
+    for name in ("AAPL", "MSFT"):
+        assert rows_of(project.frame(f"NASDAQ:{name}")) == as_floats(market.bars[name])
+    assert project.repair()["unchanged"] and project.health()["status"] == "ok"
