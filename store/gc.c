@@ -276,6 +276,43 @@ static int sweep_blobs(struct gc *gc, struct tv_err *err)
 	return res;
 }
 
+/* Verdicts of blobs that have no row: gone just now, or never published. They are hints, so no mark
+ * protects them. */
+static int verdict_row(void *arg, struct tv_bytes key, struct tv_bytes value, struct tv_err *err)
+{
+	const struct listing *l = arg;
+	(void)value;
+	if (key.len != l->out->key)
+		return 0;
+	return list_add(l->out, key.data, err);
+}
+
+static int verdict_one(struct sweep *sw, struct tv_kv_txn *t, const uint8_t *key,
+		       struct tv_err *err)
+{
+	struct tv_addr addr;
+	struct tv_blob_row row;
+	(void)sw;
+	memcpy(addr.b, key, sizeof(addr.b));
+	int res = tv_blob_row_get(t, &addr, &row, err);
+	if (res != 0)
+		return res < 0 ? res : 0;
+	return tv_kv_del(t, TV_T_VERDICTS, tv_bytes(key, sizeof(addr.b)), err);
+}
+
+static int sweep_verdicts(struct gc *gc, struct tv_err *err)
+{
+	struct list list = { .key = sizeof(struct tv_addr) };
+	struct listing l = { .gc = gc, .out = &list };
+	struct sweep sw = { .gc = gc, .list = &list, .one = verdict_one, .phase = "verdicts" };
+	uint64_t gone = 0;
+	int res = tv_table_pass(tv_store_kv(gc->s), TV_T_VERDICTS, verdict_row, &l, err);
+	if (res == 0)
+		res = run_sweep(&sw, &gone, NULL, err);
+	free(list.keys);
+	return res;
+}
+
 static int collect(struct gc *gc, struct tv_err *err)
 {
 	int res = tv_gc_mark(gc->s, &gc->marks, err);
@@ -285,6 +322,8 @@ static int collect(struct gc *gc, struct tv_err *err)
 		res = sweep_nodes(gc, err);
 	if (res == 0)
 		res = sweep_blobs(gc, err);
+	if (res == 0 && gc->how->delete_)
+		res = sweep_verdicts(gc, err);
 	if (res == 0)
 		res = tv_gc_temps(gc->s, gc->how->delete_, &gc->figures.temps, err);
 	if (res == 0)

@@ -40,6 +40,7 @@
 struct tv_kv {
 	MDB_env *env;
 	MDB_dbi dbi[TV_T_COUNT];
+	bool absent[TV_T_COUNT]; /* tables that this store does not have */
 	char *path;
 	pthread_mutex_t writer;
 	pthread_rwlock_t map;
@@ -99,7 +100,14 @@ static const char *const table_names[TV_T_COUNT] = {
 	[TV_T_WORKTREES] = "worktrees",
 	[TV_T_IMPORT] = "import",
 	[TV_T_PATHS] = "paths",
+	[TV_T_VERDICTS] = "verdicts",
 };
+
+/* Tables that stores of format 1 need not have. */
+static bool is_optional(int table)
+{
+	return table == TV_T_VERDICTS;
+}
 
 /* LMDB's own codes as errno, with what the user can do. Its positive codes are errno already. */
 static int kv_error(struct tv_err *err, int rc, const char *what)
@@ -151,19 +159,40 @@ static int env_new(MDB_env **out, struct tv_err *err)
 	return 0;
 }
 
-static int open_tables(MDB_env *env, unsigned flags, MDB_dbi dbi[TV_T_COUNT])
+static int open_tables(MDB_env *env, unsigned flags, MDB_dbi dbi[TV_T_COUNT],
+		       bool absent[TV_T_COUNT])
 {
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(env, NULL, flags & MDB_CREATE ? 0 : MDB_RDONLY, &txn);
 	if (rc)
 		return rc;
-	for (int i = 0; !rc && i < TV_T_COUNT; i++)
+	for (int i = 0; !rc && i < TV_T_COUNT; i++) {
 		rc = mdb_dbi_open(txn, table_names[i], flags, &dbi[i]);
+		absent[i] = rc == MDB_NOTFOUND && is_optional(i);
+		if (absent[i])
+			rc = 0;
+	}
 	if (rc) {
 		mdb_txn_abort(txn);
 		return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
 	}
 	return mdb_txn_commit(txn); /* which is what keeps the handles, also of a reader */
+}
+
+/* Makes what an older program's store lacks. It holds hints, so it may stay absent. */
+static void make_absent(MDB_env *env, MDB_dbi dbi[TV_T_COUNT], bool absent[TV_T_COUNT])
+{
+	for (int i = 0; i < TV_T_COUNT; i++) {
+		MDB_txn *txn;
+		if (!absent[i] || mdb_txn_begin(env, NULL, 0, &txn))
+			continue;
+		int rc = mdb_dbi_open(txn, table_names[i], MDB_CREATE, &dbi[i]);
+		if (rc)
+			mdb_txn_abort(txn);
+		else
+			rc = mdb_txn_commit(txn);
+		absent[i] = rc != 0;
+	}
 }
 
 /* LMDB makes its files under the umask; a group's store needs them exactly so. */
@@ -204,6 +233,7 @@ int tv_kv_create_sized(const char *path, unsigned mode, size_t map_bytes, struct
 
 	MDB_env *env = NULL;
 	MDB_dbi dbi[TV_T_COUNT];
+	bool absent[TV_T_COUNT];
 	int r = env_new(&env, err);
 	if (r < 0)
 		return r;
@@ -211,7 +241,7 @@ int tv_kv_create_sized(const char *path, unsigned mode, size_t map_bytes, struct
 	if (!rc)
 		rc = mdb_env_open(env, path, MDB_NOTLS, mode);
 	if (!rc)
-		rc = open_tables(env, MDB_CREATE, dbi);
+		rc = open_tables(env, MDB_CREATE, dbi, absent);
 	mdb_env_close(env);
 	if (rc)
 		return kv_error(err, rc, "cannot make the index");
@@ -283,9 +313,10 @@ static int open_env(struct tv_kv *kv, unsigned mode, struct tv_err *err)
 	r = check_length(kv->env, dirfd, err);
 	if (r < 0)
 		return r;
-	rc = open_tables(kv->env, 0, kv->dbi);
+	rc = open_tables(kv->env, 0, kv->dbi, kv->absent);
 	if (rc)
 		return kv_error(err, rc, "cannot open the index");
+	make_absent(kv->env, kv->dbi, kv->absent);
 	mdb_reader_check(kv->env, NULL);
 	r = set_mode(dirfd, LOCK_FILE, mode, err); /* it may just have been made */
 	kv->dev = data.st_dev;
@@ -612,6 +643,8 @@ int tv_kv_get(struct tv_kv_txn *t, enum tv_table table, struct tv_bytes key, str
 	      struct tv_err *err)
 {
 	MDB_val k = to_val(key), v;
+	if (t->kv->absent[table])
+		return 0;
 	int rc = mdb_get(t->txn, t->kv->dbi[table], &k, &v);
 	if (rc == MDB_NOTFOUND)
 		return 0;
@@ -622,10 +655,17 @@ int tv_kv_get(struct tv_kv_txn *t, enum tv_table table, struct tv_bytes key, str
 	return 1;
 }
 
+static int no_table(enum tv_table table, struct tv_err *err)
+{
+	return tv_err_set(err, -EOPNOTSUPP, "the index has no table '%s'", table_names[table]);
+}
+
 int tv_kv_put(struct tv_kv_txn *t, enum tv_table table, struct tv_bytes key, struct tv_bytes value,
 	      struct tv_err *err)
 {
 	MDB_val k = to_val(key), v = to_val(value);
+	if (t->kv->absent[table])
+		return no_table(table, err);
 	int rc = mdb_put(t->txn, t->kv->dbi[table], &k, &v, 0);
 	return rc ? write_error(t, err, rc) : 0;
 }
@@ -634,6 +674,8 @@ int tv_kv_put_new(struct tv_kv_txn *t, enum tv_table table, struct tv_bytes key,
 		  struct tv_bytes value, struct tv_err *err)
 {
 	MDB_val k = to_val(key), v = to_val(value);
+	if (t->kv->absent[table])
+		return no_table(table, err);
 	int rc = mdb_put(t->txn, t->kv->dbi[table], &k, &v, MDB_NOOVERWRITE);
 	if (rc == MDB_KEYEXIST)
 		return 0;
@@ -643,6 +685,8 @@ int tv_kv_put_new(struct tv_kv_txn *t, enum tv_table table, struct tv_bytes key,
 int tv_kv_del(struct tv_kv_txn *t, enum tv_table table, struct tv_bytes key, struct tv_err *err)
 {
 	MDB_val k = to_val(key);
+	if (t->kv->absent[table])
+		return 0;
 	int rc = mdb_del(t->txn, t->kv->dbi[table], &k, NULL);
 	if (rc == MDB_NOTFOUND)
 		return 0;
@@ -655,7 +699,8 @@ int tv_kv_cursor_open(struct tv_kv_txn *t, enum tv_table table, struct tv_kv_cur
 	struct tv_kv_cursor *c = malloc(sizeof(*c));
 	if (!c)
 		return tv_err_nomem(err);
-	int rc = mdb_cursor_open(t->txn, t->kv->dbi[table], &c->cursor);
+	c->cursor = NULL;
+	int rc = t->kv->absent[table] ? 0 : mdb_cursor_open(t->txn, t->kv->dbi[table], &c->cursor);
 	if (rc) {
 		free(c);
 		return kv_error(err, rc, "cannot read the index");
@@ -668,7 +713,8 @@ void tv_kv_cursor_close(struct tv_kv_cursor *c)
 {
 	if (!c)
 		return;
-	mdb_cursor_close(c->cursor);
+	if (c->cursor)
+		mdb_cursor_close(c->cursor);
 	free(c);
 }
 
@@ -676,6 +722,8 @@ static int cursor_move(struct tv_kv_cursor *c, MDB_cursor_op op, struct tv_bytes
 		       struct tv_bytes *key, struct tv_bytes *value, struct tv_err *err)
 {
 	MDB_val k = to_val(at), v;
+	if (!c->cursor)
+		return 0;
 	int rc = mdb_cursor_get(c->cursor, &k, &v, op);
 	if (rc == MDB_NOTFOUND)
 		return 0;
@@ -722,6 +770,9 @@ static int stat_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
 	MDB_stat st;
 
 	for (int i = 0; i < TV_T_COUNT; i++) {
+		out->entries[i] = 0;
+		if (t->kv->absent[i])
+			continue;
 		int rc = mdb_stat(t->txn, t->kv->dbi[i], &st);
 		if (rc)
 			return kv_error(err, rc, "cannot read the index");

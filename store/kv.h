@@ -37,6 +37,7 @@ enum tv_table {
 	TV_T_IMPORT,		/* worktree id ++ folder hash ++ name -> import cache row */
 	TV_T_PATHS, /* path hash ++ sequence (be64) -> path version row; sequence (be64) ++ chunk
 			 * (be32) -> path hashes of that commit's rows */
+	TV_T_VERDICTS, /* blob address -> what its judges found; a hint. Stores may lack it: see below */
 	TV_T_COUNT
 };
 
@@ -58,6 +59,9 @@ static inline struct tv_bytes tv_bytes(const void *data, size_t len)
 int tv_kv_create(const char *path, unsigned mode, struct tv_err *err);
 /* The same with another initial size of the map: for tests of its growth. */
 int tv_kv_create_sized(const char *path, unsigned mode, size_t map_bytes, struct tv_err *err);
+
+/* A table that came after format 1 was fixed is made when an older store is opened. Where that cannot be
+ * done (a full disk) it reads as empty, and tv_kv_put into it is -EOPNOTSUPP: it must hold hints only. */
 
 /* Opens it. A second open in one process shares the first one's environment (LMDB's locks belong to
  * the process): close as often as open. -TV_E_DAMAGED when the data file is missing, cut or not
