@@ -184,6 +184,22 @@ static int lake_open_before(struct tv_lakehouse *l, const char *path, struct tv_
 	return fd < 0 ? tv_err_set(err, -ENOENT, "'%s' was not there", path) : again(fd, err);
 }
 
+static int lake_stat(struct tv_lakehouse *l, const char *path, struct tv_lakehouse_file *out,
+		     struct tv_err *err)
+{
+	struct stat st;
+	if (fstatat(lake_of(l)->dirfd, path, &st, 0) < 0) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			return tv_err_set(err, -ENOENT, "'%s' is not there", path);
+		return tv_err_sys(err, -errno, "cannot stat '%s'", path);
+	}
+	if (!S_ISREG(st.st_mode))
+		return tv_err_set(err, -EINVAL, "'%s' is not a file", path);
+	*out = (struct tv_lakehouse_file){ .size = (uint64_t)st.st_size,
+					   .mtime_ns = tv_ns_from_timespec(st.st_mtim) };
+	return 0;
+}
+
 static int lake_sha(struct tv_lakehouse *l, const char *path, struct tv_sha *out,
 		    struct tv_err *err)
 {
@@ -437,6 +453,7 @@ static const struct tv_lakehouse_kind kind = {
 	.open_table = lake_open_table,
 	.open_before = lake_open_before,
 	.sha = lake_sha,
+	.stat = lake_stat,
 	.each = lake_each,
 	.take = lake_take,
 	.leave = lake_leave,

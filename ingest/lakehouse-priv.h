@@ -16,12 +16,15 @@ struct tv_staged {
 	char *temp;	     /* of a file in a folder: its temp file's path; owned */
 };
 
+/* One that is only for reading has no open_before, take, leave and publish. */
 struct tv_lakehouse_kind {
 	int (*open)(struct tv_lakehouse *l, const char *path, struct tv_err *err);
 	int (*open_table)(struct tv_lakehouse *l, const char *path, struct tv_err *err);
 	int (*open_before)(struct tv_lakehouse *l, const char *path, struct tv_err *err);
 	int (*sha)(struct tv_lakehouse *l, const char *path, struct tv_sha *out,
 		   struct tv_err *err);
+	int (*stat)(struct tv_lakehouse *l, const char *path, struct tv_lakehouse_file *out,
+		    struct tv_err *err);
 	int (*each)(struct tv_lakehouse *l,
 		    int (*visit)(void *arg, const char *name, struct tv_err *err), void *arg,
 		    struct tv_err *err);

@@ -59,6 +59,17 @@ static int lake_open_before(struct tv_lakehouse *l, const char *path, struct tv_
 	return open_at(k, k->existed, &k->before, path, err);
 }
 
+static int lake_stat(struct tv_lakehouse *l, const char *path, struct tv_lakehouse_file *out,
+		     struct tv_err *err)
+{
+	struct lake *k = lake_of(l);
+	struct tv_entry e;
+	int r = find(k, k->exists, &k->at, path, &e, err);
+	if (r == 0)
+		*out = (struct tv_lakehouse_file){ e.size, e.mtime_ns, true, e.addr, e.sha };
+	return r;
+}
+
 static int lake_sha(struct tv_lakehouse *l, const char *path, struct tv_sha *out,
 		    struct tv_err *err)
 {
@@ -311,6 +322,7 @@ static const struct tv_lakehouse_kind kind = {
 	.open_table = lake_open,
 	.open_before = lake_open_before,
 	.sha = lake_sha,
+	.stat = lake_stat,
 	.each = lake_each,
 	.take = lake_take,
 	.leave = lake_leave,

@@ -23,6 +23,11 @@ static size_t place_of(const struct tv_lakehouse *l, const char *path, bool *fou
 	return low;
 }
 
+static int read_only(const struct tv_lakehouse *l, struct tv_err *err)
+{
+	return l->kind->publish ? 0 : tv_err_set(err, -EROFS, "nothing can be published here");
+}
+
 static void clear(struct tv_lakehouse *l, struct tv_staged *s)
 {
 	l->kind->leave(l, s);
@@ -109,7 +114,9 @@ int tv_lakehouse_put(struct tv_lakehouse *l, const char *path, int fd, struct tv
 		     bool *changed, struct tv_err *err)
 {
 	struct tv_staged s = { .path = NULL };
-	int r = l->kind->take(l, fd, &s, err);
+	int r = read_only(l, err);
+	if (r == 0)
+		r = l->kind->take(l, fd, &s, err);
 	if (r < 0)
 		return tv_err_wrap(err, r, "'%s'", path);
 	if (sha)
@@ -121,10 +128,13 @@ int tv_lakehouse_put_bytes(struct tv_lakehouse *l, const char *path, const void 
 			   bool *changed, struct tv_err *err)
 {
 	struct tv_staged s = { .table = true };
+	int r = read_only(l, err);
+	if (r < 0)
+		return r;
 	tv_buf_add(&s.bytes, bytes, n);
 	if (s.bytes.failed)
 		return tv_err_nomem(err);
-	int r = tv_sha_of(bytes, n, &s.sha, err);
+	r = tv_sha_of(bytes, n, &s.sha, err);
 	if (r < 0) {
 		tv_buf_free(&s.bytes);
 		return r;
@@ -137,7 +147,10 @@ int tv_lakehouse_remove(struct tv_lakehouse *l, const char *path, struct tv_err 
 	struct tv_err none = TV_ERR_INIT;
 	struct tv_staged s = { .remove = true };
 	struct tv_sha now;
-	int r = l->kind->sha(l, path, &now, &none);
+	int r = read_only(l, err);
+	if (r < 0)
+		return r;
+	r = l->kind->sha(l, path, &now, &none);
 	if (r == -ENOENT) {
 		tv_lakehouse_drop(l, path);
 		return 0;
@@ -159,7 +172,14 @@ int tv_lakehouse_open_table(struct tv_lakehouse *l, const char *path, struct tv_
 
 int tv_lakehouse_open_before(struct tv_lakehouse *l, const char *path, struct tv_err *err)
 {
-	return l->kind->open_before(l, path, err);
+	int r = read_only(l, err);
+	return r < 0 ? r : l->kind->open_before(l, path, err);
+}
+
+int tv_lakehouse_stat(struct tv_lakehouse *l, const char *path, struct tv_lakehouse_file *out,
+		      struct tv_err *err)
+{
+	return l->kind->stat(l, path, out, err);
 }
 
 int tv_lakehouse_sha(struct tv_lakehouse *l, const char *path, struct tv_sha *out,
@@ -178,7 +198,8 @@ int tv_lakehouse_each(struct tv_lakehouse *l,
 int tv_lakehouse_publish(struct tv_lakehouse *l, const struct tv_lakehouse_publish *how,
 			 struct tv_lakehouse_published *out, struct tv_err *err)
 {
-	return l->kind->publish(l, how, out, err);
+	int r = read_only(l, err);
+	return r < 0 ? r : l->kind->publish(l, how, out, err);
 }
 
 void tv_lakehouse_free(struct tv_lakehouse *l)

@@ -30,6 +30,18 @@ int tv_lakehouse_of_store(struct tv_store *store, const char *ref, struct tv_lak
 /* -ENOENT, -ENOTDIR. */
 int tv_lakehouse_of_folder(const char *path, struct tv_lakehouse **out, struct tv_err *err);
 
+/* A foundation by its top entry, for reading: what a commit holds, or what is about to be published.
+ * Nothing keeps it from gc but what the caller holds; store and nodes must live as long. */
+int tv_lakehouse_of_tree(struct tv_store *store, const struct tv_node_source *nodes,
+			 const struct tv_entry *root, struct tv_lakehouse **out,
+			 struct tv_err *err);
+
+/* The foundation that a run's view at `path` shows, for reading, from inside of the run, where there is no
+ * store. What the run itself has written is not there (-ENOENT). -EINVAL: `path` shows no view, or one of
+ * another foundation. */
+int tv_lakehouse_of_view(const char *path, const struct tv_sha *foundation,
+			 struct tv_lakehouse **out, struct tv_err *err);
+
 /* Drops what is staged and not published. NULL is fine. */
 void tv_lakehouse_free(struct tv_lakehouse *l);
 static inline void tv_lakehouse_free_p(struct tv_lakehouse **l)
@@ -48,6 +60,18 @@ int tv_lakehouse_open_table(struct tv_lakehouse *l, const char *path, struct tv_
 /* Within `rebase`: a table as it was before others published. -ENOENT. */
 int tv_lakehouse_open_before(struct tv_lakehouse *l, const char *path, struct tv_err *err);
 
+struct tv_lakehouse_file {
+	uint64_t size;
+	int64_t mtime_ns;
+	bool stored; /* what follows is known */
+	struct tv_addr blob;
+	struct tv_sha sha;
+};
+
+/* What is known of a file without looking into it. -ENOENT; -EINVAL: no file. */
+int tv_lakehouse_stat(struct tv_lakehouse *l, const char *path, struct tv_lakehouse_file *out,
+		      struct tv_err *err);
+
 /* The digest of a file's bytes; of a folder's file it is computed. -ENOENT. */
 int tv_lakehouse_sha(struct tv_lakehouse *l, const char *path, struct tv_sha *out,
 		     struct tv_err *err);
@@ -58,6 +82,8 @@ int tv_lakehouse_each(struct tv_lakehouse *l,
 		      struct tv_err *err);
 
 /* --- staging ----------------------------------------------------------------------------------- */
+
+/* A lakehouse that is only for reading refuses all that follows: -EROFS. */
 
 /* Stages all bytes of a descriptor (from its start) as a file. *sha (nullable) gets their digest. Bytes
  * that the file has already stage nothing; *changed (nullable) is false then. Staging again replaces. */
