@@ -123,6 +123,18 @@ static int take(const char *file, const struct tv_duck_result *rows, struct tv_b
 	return r;
 }
 
+int tv_bars_take(const char *name, const struct tv_duck_result *rows, struct tv_bars *out,
+		 struct tv_err *err)
+{
+	tv_autobars struct tv_bars bars = TV_BARS_INIT;
+	int r = take(name, rows, &bars, err);
+	if (r < 0)
+		return r;
+	*out = bars;
+	bars = TV_BARS_INIT;
+	return 0;
+}
+
 int tv_bars_read(const struct tv_parquet *file, struct tv_bars *out, struct tv_err *err)
 {
 	tv_auto_duck_result struct tv_duck_result rows = TV_DUCK_RESULT_INIT;

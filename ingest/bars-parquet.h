@@ -19,6 +19,10 @@
 /* -TV_E_GATE names file, column and row (from 0). *out holds nothing before (TV_BARS_INIT). */
 int tv_bars_read(const struct tv_parquet *file, struct tv_bars *out, struct tv_err *err);
 
+/* The same of rows that were read already: a result with all of a file's columns. */
+int tv_bars_take(const char *name, const struct tv_duck_result *rows, struct tv_bars *out,
+		 struct tv_err *err);
+
 /* tv_parquet_open, tv_bars_read. */
 int tv_bars_load(struct tv_duck *duck, int dirfd, const char *path, struct tv_bars *out,
 		 struct tv_err *err);

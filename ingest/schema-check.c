@@ -13,13 +13,28 @@ struct tally {
 	int64_t nulls, first_null, odd, first_odd;
 };
 
+#define KEY_MAX 4 /* columns of a key that is looked at while rows go by */
+
+/* Whether all rows so far ascend strictly by the key, of which `last` is the last row's. */
+struct ascent {
+	bool holds;
+	size_t n;	    /* columns */
+	size_t at[KEY_MAX]; /* their places in the file */
+	struct {
+		int64_t i64;
+		struct tv_buf text;
+	} last[KEY_MAX];
+	int64_t broken; /* the first row that does not ascend */
+};
+
 struct check {
 	const struct tv_schema_file *schema;
-	const struct tv_parquet *file;
+	const struct tv_parquet *file; /* NULL: the rows are at hand */
 	struct tv_schema_teller told;
 	struct tv_duck_result present;		/* the file's columns */
 	const struct tv_schema_column **wanted; /* of each of them; NULL: not to be looked at */
 	struct tally *tallies;			/* of each of them */
+	struct ascent ascent;
 	int64_t rows;
 };
 
@@ -72,6 +87,73 @@ static bool type_fits(const struct tv_duck_column *column, enum tv_schema_type w
 	}
 }
 
+/* --- ascending keys: who has one needs no statement to find double rows -------------------------- */
+
+static void ascent_begin(struct check *c)
+{
+	const struct tv_schema_file *schema = c->schema;
+	struct ascent *a = &c->ascent;
+	a->holds = schema->n_key > 0 && schema->n_key <= KEY_MAX;
+	a->broken = -1;
+	for (size_t k = 0; k < schema->n_key && a->holds; k++) {
+		size_t i = 0;
+		while (i < c->present.n_columns &&
+		       strcmp(c->present.columns[i].name, schema->key[k]) != 0)
+			i++;
+		a->holds = i < c->present.n_columns &&
+			   (c->present.columns[i].kind == TV_DUCK_INT64 ||
+			    c->present.columns[i].kind == TV_DUCK_TIMESTAMP ||
+			    c->present.columns[i].kind == TV_DUCK_TEXT);
+		a->at[k] = i;
+	}
+	a->n = a->holds ? schema->n_key : 0;
+}
+
+/* Bytes, a prefix first: as DuckDB orders text. */
+static int text_order(const struct tv_buf *a, const struct tv_duck_string *b)
+{
+	size_t n = a->len < b->n ? a->len : b->n;
+	int order = n ? memcmp(a->data, b->bytes, n) : 0;
+	return order ? order : (a->len > b->n) - (a->len < b->n);
+}
+
+/* The last row's key against row i's, of which it takes the place. */
+static int key_order(struct ascent *a, const struct tv_duck_result *rows, size_t i)
+{
+	int order = 0;
+	for (size_t k = 0; k < a->n; k++) {
+		const struct tv_duck_column *column = &rows->columns[a->at[k]];
+		if (column->kind == TV_DUCK_TEXT) {
+			const struct tv_duck_string *text = &column->text[i];
+			int by = text_order(&a->last[k].text, text);
+			order = order ? order : by;
+			if (by) {
+				a->last[k].text.len = 0;
+				tv_buf_add(&a->last[k].text, text->bytes, text->n);
+			}
+		} else {
+			int64_t before = a->last[k].i64, now = column->i64[i];
+			order = order ? order : (before > now) - (before < now);
+			a->last[k].i64 = now;
+		}
+	}
+	return order;
+}
+
+static void ascent_look(struct check *c, const struct tv_duck_result *rows)
+{
+	struct ascent *a = &c->ascent;
+	for (size_t k = 0; k < a->n; k++)
+		if (rows->columns[a->at[k]].null || a->last[k].text.failed)
+			a->holds = false;
+	for (size_t i = 0; i < rows->n_rows && a->holds; i++) {
+		if (key_order(a, rows, i) < 0 || c->rows + (int64_t)i == 0)
+			continue;
+		a->holds = false;
+		a->broken = c->rows + (int64_t)i;
+	}
+}
+
 /* --- values ------------------------------------------------------------------------------------ */
 
 static void tally_column(const struct tv_duck_column *column, int64_t before, size_t n,
@@ -91,6 +173,7 @@ static int tally_rows(void *arg, const struct tv_duck_result *rows, struct tv_er
 	(void)err;
 	for (size_t i = 0; i < rows->n_columns && i < c->present.n_columns; i++)
 		tally_column(&rows->columns[i], c->rows, rows->n_rows, &c->tallies[i]);
+	ascent_look(c, rows);
 	c->rows += (int64_t)rows->n_rows;
 	return 0;
 }
@@ -121,9 +204,12 @@ static int check_values(struct check *c, struct tv_err *err)
 	c->tallies = calloc(c->present.n_columns + 1, sizeof(*c->tallies));
 	if (!c->tallies)
 		return tv_err_nomem(err);
-	int r = tv_parquet_stream(c->file,
+	ascent_begin(c);
+	int r = c->file ? tv_parquet_stream(
+				  c->file,
 				  "SELECT * FROM read_parquet($1, hive_partitioning = false)",
-				  tally_rows, c, err);
+				  tally_rows, c, err)
+			: tally_rows(c, &c->present, err);
 	for (size_t i = 0; i < c->present.n_columns && r == 0; i++)
 		if (c->wanted[i])
 			r = check_column(c, i, err);
@@ -175,6 +261,14 @@ static int check_key(struct check *c, struct tv_err *err)
 	for (size_t i = 0; i < schema->n_key; i++)
 		if (!is_present(c, schema->key[i]))
 			return 0;
+	if (c->ascent.holds)
+		return 0;
+	if (!c->file)
+		return c->ascent.broken < 0
+			       ? 0
+			       : tv_schema_tell(
+					 &c->told, schema->key[schema->n_key - 1], c->ascent.broken,
+					 err, "its key is not greater than that of the row before");
 	tv_autofree char *key = key_list(schema);
 	if (!schema->n_key || !key)
 		return schema->n_key ? tv_err_nomem(err) : 0;
@@ -190,6 +284,22 @@ static int check_key(struct check *c, struct tv_err *err)
 	return r;
 }
 
+/* With c->present: the columns, or all rows. */
+static int check_present(struct check *c, struct tv_err *err)
+{
+	c->wanted = calloc(c->present.n_columns + 1, sizeof(*c->wanted));
+	int r = c->wanted ? check_names(c, err) : tv_err_nomem(err);
+	if (r == 0)
+		r = check_values(c, err);
+	if (r == 0)
+		r = check_key(c, err);
+	free(c->wanted);
+	free(c->tallies);
+	for (size_t k = 0; k < KEY_MAX; k++)
+		tv_buf_free(&c->ascent.last[k].text);
+	return r != 0 ? r : tv_schema_verdict(&c->told, err);
+}
+
 int tv_schema_check(const struct tv_schema_file *schema, const struct tv_parquet *file,
 		    const struct tv_schema_findings *findings, struct tv_err *err)
 {
@@ -200,16 +310,18 @@ int tv_schema_check(const struct tv_schema_file *schema, const struct tv_parquet
 		return tv_err_set(err, -EINVAL, "'%s': %s is not a Parquet file in the schema",
 				  file->name, schema->name);
 	int r = tv_parquet_columns(file, &c.present, err);
-	if (r == 0) {
-		c.wanted = calloc(c.present.n_columns + 1, sizeof(*c.wanted));
-		r = c.wanted ? check_names(&c, err) : tv_err_nomem(err);
-	}
 	if (r == 0)
-		r = check_values(&c, err);
-	if (r == 0)
-		r = check_key(&c, err);
-	free(c.wanted);
-	free(c.tallies);
+		r = check_present(&c, err);
 	tv_duck_result_free(&c.present);
-	return r != 0 ? r : tv_schema_verdict(&c.told, err);
+	return r;
+}
+
+int tv_schema_check_rows(const struct tv_schema_file *schema, const char *name,
+			 const struct tv_duck_result *rows,
+			 const struct tv_schema_findings *findings, struct tv_err *err)
+{
+	struct check c = { .schema = schema,
+			   .present = *rows,
+			   .told = { name, findings, TV_ERR_INIT } };
+	return check_present(&c, err);
 }

@@ -92,6 +92,11 @@ struct tv_schema_findings {
 int tv_schema_check(const struct tv_schema_file *schema, const struct tv_parquet *file,
 		    const struct tv_schema_findings *findings, struct tv_err *err);
 
+/* The same for all rows of a file that were read already: SELECT * gave them. `name` is the file's. */
+int tv_schema_check_rows(const struct tv_schema_file *schema, const char *name,
+			 const struct tv_duck_result *rows,
+			 const struct tv_schema_findings *findings, struct tv_err *err);
+
 /* The same for the bytes of a JSON file: the shape, members that must be there, types. A row of an object
  * with a member a symbol is named in `what`. -EFBIG when there are too many bytes. */
 int tv_schema_check_json(const struct tv_schema_file *schema, const char *name, const char *text,

@@ -56,6 +56,21 @@ static const struct tv_option repair_options[] = {
 	CYCLE_OPTIONS,
 };
 
+static const struct tv_option validate_options[] = {
+	{ "folder", 0, "DIR", "judge a plain lakehouse folder, without a store", false },
+	{ "profile", 0, "NAME", "of the settings (default: theirs)", false },
+	{ NULL, 0, NULL, NULL, false },
+};
+
+static const struct tv_option select_options[] = {
+	{ "candidates", 0, "F", "a list of symbols, or a folder of lists; any number of times",
+	  false },
+	{ "run-dir", 0, "DIR", "the run's directory (default: TV_RUN_DIR)", false },
+	{ "fresh", 0, "DURATION", "fetched longer ago is stale (default: 12h); 0: any age will do",
+	  false },
+	{ NULL, 0, NULL, NULL, false },
+};
+
 static const struct tv_option sync_options[] = {
 	{ "force", 0, NULL, "overwrite what was changed in the live folder", false },
 	{ NULL, 0, NULL, NULL, false },
@@ -207,6 +222,13 @@ static const struct tv_command table[] = {
 	  GROUP_DATA },
 	{ "repair", tv_cli_ingest_tool, "tvfs repair [OPTION...]",
 	  "fetch and fill the gaps in the published bars", repair_options, 0, 0, false, false,
+	  GROUP_DATA },
+	{ "validate", tv_cli_ingest_tool, "tvfs validate [--folder DIR] [--profile NAME] [REV]",
+	  "whether a foundation is good enough to compute on", validate_options, 0, 1, false, false,
+	  GROUP_DATA },
+	{ "select", tv_cli_ingest_tool,
+	  "tvfs select --candidates F [--run-dir DIR] [--fresh DURATION] [REV]",
+	  "copy what the candidates need into the run", select_options, 0, 1, false, false,
 	  GROUP_DATA },
 	{ "schema", tv_cli_ingest_tool, "tvfs schema [FILE...]",
 	  "the lakehouse's schema, or files against it", NULL, 0, -1, false, false, GROUP_DATA },

@@ -317,6 +317,7 @@ static const struct key profile_keys[] = {
 	{ "lakehouse_writes", read_writes,
 	  offsetof(struct tv_setting_profile, deny_lakehouse_writes) },
 	{ "inputs_writable", read_bool, offsetof(struct tv_setting_profile, inputs_writable) },
+	{ "max_age", read_duration, offsetof(struct tv_setting_profile, max_age_ns) },
 	{ "gates", read_gates, 0 },
 	{ NULL, NULL, 0 },
 };
@@ -335,7 +336,8 @@ static struct tv_setting_profile *profile_named(struct tv_settings *s, const cha
 	struct tv_setting_profile *p = &s->profiles[s->n_profiles];
 	*p = (struct tv_setting_profile){ .name = strdup(name),
 					  .strict_isolation = true,
-					  .routes = true };
+					  .routes = true,
+					  .max_age_ns = 24 * 3600 * INT64_C(1000000000) };
 	if (!p->name)
 		return NULL;
 	s->n_profiles++;

@@ -43,6 +43,7 @@ struct tv_setting_profile {
 	bool network;		    /* false: only `lo` (refused when it cannot be had) */
 	bool deny_lakehouse_writes; /* "lakehouse_writes": "overlay" | "deny" */
 	bool inputs_writable;	    /* the input folders stay writable */
+	int64_t max_age_ns;	    /* of a foundation that `tvfs validate` lets pass; 0: any */
 	struct tv_setting_gate *gates;
 	size_t n_gates;
 };

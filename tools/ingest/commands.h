@@ -9,5 +9,7 @@ int tv_cmd_matrix(struct tv_cli *cli);
 int tv_cmd_ingest(struct tv_cli *cli);
 int tv_cmd_repair(struct tv_cli *cli);
 int tv_cmd_schema(struct tv_cli *cli);
+int tv_cmd_select(struct tv_cli *cli);
+int tv_cmd_validate(struct tv_cli *cli);
 
 #endif

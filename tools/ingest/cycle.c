@@ -101,7 +101,7 @@ static int read_member(struct tv_cycle *c, const cJSON *v)
 	return tv_err_set(&c->cli->err, -EINVAL, "settings: key 'ingest.%s' is not known", name);
 }
 
-static int read_settings(struct tv_cycle *c)
+int tv_cycle_settings(struct tv_cycle *c)
 {
 	const cJSON *v;
 	c->fresh_ns = 12 * 3600 * SECOND;
@@ -144,7 +144,7 @@ int tv_cycle_open(struct tv_cli *cli, struct tv_cycle *out)
 	*out = (struct tv_cycle){ .cli = cli };
 	int r = open_lake(out);
 	if (r == 0)
-		r = read_settings(out);
+		r = tv_cycle_settings(out);
 	if (r == 0)
 		r = tv_duck_open(NULL, &out->duck, &cli->err);
 	return r;

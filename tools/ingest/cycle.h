@@ -27,6 +27,9 @@ struct tv_cycle {
  * -EINVAL names the setting.
  */
 int tv_cycle_open(struct tv_cli *cli, struct tv_cycle *out);
+/* Only the settings, which cycle->cli has already, and --fresh and --deadline. */
+int tv_cycle_settings(struct tv_cycle *cycle);
+
 void tv_cycle_close(struct tv_cycle *cycle);
 #define tv_autocycle __attribute__((cleanup(tv_cycle_close)))
 
