@@ -15,9 +15,10 @@ struct tally {
 
 #define KEY_MAX 4 /* columns of a key that is looked at while rows go by */
 
-/* Whether all rows so far ascend strictly by the key, of which `last` is the last row's. */
+/* Whether all rows so far ascend strictly by the key, of which `last` is the last row's; also by the key's
+ * columns taken from the last to the first (days, and in each its symbols): no row is twice then, either. */
 struct ascent {
-	bool holds;
+	bool holds, holds_back;
 	size_t n;	    /* columns */
 	size_t at[KEY_MAX]; /* their places in the file */
 	struct {
@@ -107,6 +108,7 @@ static void ascent_begin(struct check *c)
 		a->at[k] = i;
 	}
 	a->n = a->holds ? schema->n_key : 0;
+	a->holds_back = a->holds && !schema->ordered;
 }
 
 /* Bytes, a prefix first: as DuckDB orders text. */
@@ -117,27 +119,38 @@ static int text_order(const struct tv_buf *a, const struct tv_duck_string *b)
 	return order ? order : (a->len > b->n) - (a->len < b->n);
 }
 
-/* The last row's key against row i's, of which it takes the place. */
-static int key_order(struct ascent *a, const struct tv_duck_result *rows, size_t i)
+/* A value of the last row's key against that of row i, which takes its place. */
+static int value_order(struct ascent *a, size_t k, const struct tv_duck_column *column, size_t i)
 {
-	int order = 0;
-	for (size_t k = 0; k < a->n; k++) {
-		const struct tv_duck_column *column = &rows->columns[a->at[k]];
-		if (column->kind == TV_DUCK_TEXT) {
-			const struct tv_duck_string *text = &column->text[i];
-			int by = text_order(&a->last[k].text, text);
-			order = order ? order : by;
-			if (by) {
-				a->last[k].text.len = 0;
-				tv_buf_add(&a->last[k].text, text->bytes, text->n);
-			}
-		} else {
-			int64_t before = a->last[k].i64, now = column->i64[i];
-			order = order ? order : (before > now) - (before < now);
-			a->last[k].i64 = now;
-		}
+	if (column->kind != TV_DUCK_TEXT) {
+		int64_t before = a->last[k].i64, now = column->i64[i];
+		a->last[k].i64 = now;
+		return (before > now) - (before < now);
+	}
+	const struct tv_duck_string *text = &column->text[i];
+	int order = text_order(&a->last[k].text, text);
+	if (order) {
+		tv_buf_clear(&a->last[k].text);
+		tv_buf_add(&a->last[k].text, text->bytes, text->n);
 	}
 	return order;
+}
+
+static void ascent_row(struct check *c, const struct tv_duck_result *rows, size_t i)
+{
+	struct ascent *a = &c->ascent;
+	int order = 0, back = 0;
+	for (size_t k = 0; k < a->n; k++) {
+		int by = value_order(a, k, &rows->columns[a->at[k]], i);
+		order = order ? order : by;
+		back = by ? by : back;
+	}
+	if (c->rows + (int64_t)i == 0)
+		return;
+	if (order >= 0 && a->holds)
+		a->broken = c->rows + (int64_t)i;
+	a->holds = a->holds && order < 0;
+	a->holds_back = a->holds_back && back < 0;
 }
 
 static void ascent_look(struct check *c, const struct tv_duck_result *rows)
@@ -145,13 +158,9 @@ static void ascent_look(struct check *c, const struct tv_duck_result *rows)
 	struct ascent *a = &c->ascent;
 	for (size_t k = 0; k < a->n; k++)
 		if (rows->columns[a->at[k]].null || a->last[k].text.failed)
-			a->holds = false;
-	for (size_t i = 0; i < rows->n_rows && a->holds; i++) {
-		if (key_order(a, rows, i) < 0 || c->rows + (int64_t)i == 0)
-			continue;
-		a->holds = false;
-		a->broken = c->rows + (int64_t)i;
-	}
+			a->holds = a->holds_back = false;
+	for (size_t i = 0; i < rows->n_rows && (a->holds || a->holds_back); i++)
+		ascent_row(c, rows, i);
 }
 
 /* --- values ------------------------------------------------------------------------------------ */
@@ -261,7 +270,7 @@ static int check_key(struct check *c, struct tv_err *err)
 	for (size_t i = 0; i < schema->n_key; i++)
 		if (!is_present(c, schema->key[i]))
 			return 0;
-	if (c->ascent.holds)
+	if (c->ascent.holds || c->ascent.holds_back)
 		return 0;
 	if (!c->file)
 		return c->ascent.broken < 0

@@ -155,6 +155,10 @@ RULES = {
                            "features_matrix.parquet", "schema", "column 'symbol'", 13),
     "returns as text": (lambda l: rewrite(l, "returns_matrix.parquet", lambda f: f.assign(X="a")),
                         "returns_matrix.parquet", "schema", "column 'X': its type is text", 13),
+    "a row twice": (lambda l: rewrite(l, "features_matrix.parquet", lambda f: pandas.concat([f, f.iloc[[5]]])),
+                    "features_matrix.parquet", "schema", "an earlier row has the same key", 13),
+    "a row twice, by day": (lambda l: rewrite(l, "features_matrix.parquet", lambda f: pandas.concat(
+        [f, f.iloc[[5]]]).sort_values(["timestamp", "symbol"])), "features_matrix.parquet", "schema", "same key", 13),
     "types of bars": (as_integers, APPLE, "schema", "column 'volume': its type is int64", 13),
     "one more column": (lambda l: l.bars(APPLE, lambda f: f.assign(adjusted=1.0)), APPLE, "schema", "adjusted", 13),
     "no value": (lambda l: l.bars(APPLE, lambda f: put(f, 5, "close", None)), APPLE, "schema", "row 5", 13),
@@ -195,8 +199,13 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("name", RULES)
-def test_each_rule(good, name):
+# In a folder one of each check, and what is read in another way there.
+FOLDERS = ["no returns", "old", "no sector", "not Parquet", "no file", "another file", "not vouched for", "spike"]
+
+
+@pytest.mark.parametrize("name,folder", [(n, False) for n in RULES] + [(n, True) for n in FOLDERS])
+def test_each_rule(published, tmp_path, name, folder):
+    good = Lake(tmp_path, published, folder)
     change, subject, check, words, code = RULES[name]
     change(good)
     doc = good.validate(status=code)
@@ -312,6 +321,13 @@ def test_a_blob_that_is_gone(stored):
     assert "cut short" in stored.tvfs("validate", status=14).stderr
     blob.write_bytes(kept)
     assert stored.validate(commit=False)["good"]
+
+
+@pytest.mark.parametrize("keys", [["timestamp", "symbol"], ["recommend_all"]])
+def test_a_matrix_in_another_order(stored, keys):
+    """By days, or anyhow: only that no row is twice counts."""
+    rewrite(stored, "features_matrix.parquet", lambda f: f.sort_values(keys))
+    assert stored.validate()["good"]
 
 
 def test_columns_in_another_layout(good):

@@ -155,9 +155,9 @@ int tv_cmd_validate(struct tv_cli *cli)
 {
 	tv_auto(work_free) struct work w = { .cli = cli, .commit = TV_COMMIT_INIT };
 	int r = open_all(&w);
-	if (r == 0)
+	if (r == 0 && w.profile)
 		r = take_files(&w);
-	if (r < 0)
+	if (r < 0 || !w.profile)
 		return r;
 	const struct tv_validate_how how = {
 		.gates = cli->settings->gates,
