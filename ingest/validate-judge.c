@@ -156,7 +156,11 @@ static void *helper(void *arg)
 
 static size_t threads_for(const struct tv_validation *v, size_t files)
 {
+#ifdef TV_SINGLE_THREAD
+	long cpus = 1;
+#else
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+#endif
 	size_t n = v->how->threads ? v->how->threads : (size_t)(cpus > 0 ? cpus : 1);
 	size_t most = files / FEW + 1;
 	n = n > most ? most : n;

@@ -1,7 +1,10 @@
 /* store/verdicts.c: what is kept of blobs, what gc takes, stores that are older than the table. */
 #include <lmdb.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "store/gc.h"
+#include "store/table-pass.h"
 #include "store/verdicts.h"
 #include "tests/unit/live.h"
 #include "tests/unit/support.h"
@@ -124,12 +127,57 @@ static void older_stores_get_the_table(void **state)
 	fsck_is_clean(f->store);
 }
 
+static int count_row(void *arg, struct tv_bytes k, struct tv_bytes value, struct tv_err *err)
+{
+	(void)k;
+	(void)value;
+	(void)err;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+/* Where the table cannot be made (here: no file may be written) the store works without it. */
+static int without_the_table(void *arg)
+{
+	struct fixture *f = arg;
+	struct tv_err err = TV_ERR_INIT;
+	const struct tv_verdict_key one = key(1, 1);
+	const struct tv_bytes bytes = tv_bytes("v", 1);
+	const struct rlimit none = { 0, 0 };
+	struct tv_kv_stat stat;
+	struct tv_ref ref;
+	unsigned rows = 0;
+	signal(SIGXFSZ, SIG_IGN);
+	is(setrlimit(RLIMIT_FSIZE, &none) == 0);
+	open_store(f);
+	ok(tv_ref_get(f->store, "main", &ref, &err));
+	is(!look(f->store, &one, 1).times);
+	fails(-EOPNOTSUPP, tv_verdicts_write(f->store, &one, &bytes, 1, &err));
+	ok(tv_table_pass(tv_store_kv(f->store), TV_T_VERDICTS, count_row, &rows, &err));
+	ok(tv_kv_stat(tv_store_kv(f->store), &stat, &err));
+	is(rows == 0 && stat.entries[TV_T_VERDICTS] == 0 && stat.entries[TV_T_REFS] == 1);
+	close_store(f);
+	return 0;
+}
+
+static void stores_that_cannot_get_it(void **state)
+{
+	struct fixture *f = *state;
+	publish_one(f->store, NULL, "a", "1");
+	close_store(f);
+	drop_table(f);
+	is(wait_child(fork_child(without_the_table, f)) == 0);
+	open_store(f);
+	fsck_is_clean(f->store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		store_test(kept_by_blob_and_rules),
 		store_test(go_with_their_blobs),
 		store_test(older_stores_get_the_table),
+		store_test(stores_that_cannot_get_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
