@@ -57,8 +57,22 @@ static int found(void *arg, const struct tv_schema_finding *f, struct tv_err *er
 	return 0;
 }
 
+#define THE_FILE                                                                                   \
+	"the file" /* what readers call it in their messages; its name is no part of a verdict */
+
+/* A message of a reader without the name, and without the path by which DuckDB knows it. */
+static const char *plain(char *text)
+{
+	static const char descriptor[] = " '/proc/self/fd/", name[] = "'" THE_FILE "' ";
+	char *at = strstr(text, descriptor);
+	char *end = at ? strchr(at + sizeof(descriptor) - 1, '\'') : NULL;
+	if (end)
+		memmove(at, end + 1, strlen(end));
+	return strncmp(text, name, sizeof(name) - 1) == 0 ? text + sizeof(name) - 1 : text;
+}
+
 /* What tv_schema_check* returned: its findings were told, or the file cannot be read at all. */
-static int schema_result(struct faults *to, size_t before, int r, const struct tv_err *why,
+static int schema_result(struct faults *to, size_t before, int r, struct tv_err *why,
 			 struct tv_err *err)
 {
 	if (r == 0)
@@ -66,7 +80,7 @@ static int schema_result(struct faults *to, size_t before, int r, const struct t
 	if (r != -TV_E_GATE && r != -EFBIG && r != -EINVAL)
 		return tv_err_set(err, r, "%s", why->text);
 	if (to->n == before)
-		add_fault(to, TV_CHECK_SCHEMA, why->text);
+		add_fault(to, TV_CHECK_SCHEMA, plain(why->text));
 	return 0;
 }
 
@@ -203,7 +217,7 @@ static int read_json(const struct tv_subject *s, int fd, struct faults *faults, 
 	struct tv_err why = TV_ERR_INIT;
 	int r = tv_io_read_to_end(fd, JSON_MAX, &text, &why);
 	if (r == 0)
-		r = tv_schema_check_json(s->schema, "the file", (const char *)text.data, text.len,
+		r = tv_schema_check_json(s->schema, THE_FILE, (const char *)text.data, text.len,
 					 &findings, &why);
 	return r < 0 ? schema_result(faults, 0, r, &why, err) : 0;
 }
@@ -211,7 +225,7 @@ static int read_json(const struct tv_subject *s, int fd, struct faults *faults, 
 int tv_contents_judge(const struct tv_subject *s, struct tv_duck *duck, int fd,
 		      struct tv_contents *out, struct tv_err *err)
 {
-	const struct tv_parquet file = { duck, "the file", fd };
+	const struct tv_parquet file = { duck, THE_FILE, fd };
 	struct faults faults = { TV_BUF_INIT, 0 };
 	struct tv_contents c = { .first_s = 1 };
 	int r;

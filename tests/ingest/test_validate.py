@@ -163,7 +163,7 @@ RULES = {
     "one more column": (lambda l: l.bars(APPLE, lambda f: f.assign(adjusted=1.0)), APPLE, "schema", "adjusted", 13),
     "no value": (lambda l: l.bars(APPLE, lambda f: put(f, 5, "close", None)), APPLE, "schema", "row 5", 13),
     "not Parquet": (lambda l: (l.lake / "NASDAQ_AAPL_1d.parquet").write_bytes(b"PAR1 no PAR1"),
-                    APPLE, "schema", "cannot be read as Parquet", 13),
+                    APPLE, "schema", "cannot be read as Parquet: DuckDB: ", 13),
     "not JSON": (lambda l: (l.lake / "catalog.json").write_text("{"), "catalog.json", "schema", "", 13),
     "no entry": (lambda l: l.change_json("catalog.json", lambda doc: doc.pop(APPLE)),
                  APPLE, "catalog", "no entry", 13),
@@ -211,7 +211,7 @@ def test_each_rule(published, tmp_path, name, folder):
     doc = good.validate(status=code)
     found = [f for f in doc["findings"] if (f["subject"], f["check"]) == (subject, check)]
     assert found and any(words in f["reason"] for f in found) and found[0]["exit"] == code, doc
-    assert doc["error"]["exit"] == code
+    assert doc["error"]["exit"] == code and "/proc/" not in json.dumps(doc)
     if not good.folder:  # the same again, of verdicts that are known
         again = good.validate(status=code, commit=False)
         assert again["findings"] == doc["findings"] and again["judged"] == 0
