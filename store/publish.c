@@ -87,7 +87,7 @@ static bool moved_since_base(const struct job *j)
 
 static bool unchanged(const struct job *j)
 {
-	return j->tip.exists && tv_entry_same(&j->root, &j->tip.commit.root);
+	return j->tip.exists && !j->p->always && tv_entry_same(&j->root, &j->tip.commit.root);
 }
 
 /* Sets j->root for the tip as it was read. */

@@ -22,6 +22,7 @@ struct tv_publish {
 	struct tv_node_batch *nodes; /* holds ours' new nodes; merges add to it */
 	struct tv_blobs *blobs;	     /* placed; or NULL */
 	const char *author, *message, *trace_id, *meta; /* NULL: "" (meta "{}") */
+	bool always; /* a commit also when the ref has just this tree: its metadata is the news */
 	/* Judges the tree as it would be published; non-zero refuses it. Called outside of any
 	 * transaction, again when a merge changed the tree. Nullable. */
 	int (*gate)(void *arg, const struct tv_node_source *nodes, const struct tv_entry *merged,

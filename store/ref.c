@@ -315,27 +315,41 @@ int tv_ref_move(struct tv_store *s, const char *name, enum tv_ref_kind kind,
 	return tv_kv_write(tv_store_kv(s), move_body, &m, err);
 }
 
+static int delete_in(struct tv_kv_txn *t, const char *name, const struct tv_ref *old,
+		     const char *who, const char *why, struct tv_err *err)
+{
+	struct tv_ref_move move = { .had_old = true, .old_commit = old->commit };
+	move.who = text_of(who);
+	move.why = text_of(why);
+	if (strcmp(name, "main") == 0)
+		return tv_err_set(err, -EPERM, "'main' cannot be deleted");
+	int r = log_move(t, name, &move, err);
+	if (r == 0)
+		r = tv_kv_del(t, TV_T_REFS, tv_bytes(name, strlen(name)), err);
+	return r < 0 ? r : 0;
+}
+
+int tv_ref_delete_in(struct tv_kv_txn *t, const char *name, const struct tv_sha *expected,
+		     const char *who, const char *why, struct tv_err *err)
+{
+	struct tv_ref old;
+	int r = tv_ref_get_in(t, name, &old, err);
+	if (r == 0)
+		r = check_expected(name, old.kind, &old, expected, err);
+	return r < 0 ? r : delete_in(t, name, &old, who, why, err);
+}
+
 static int delete_body(struct tv_kv_txn *t, void *arg, struct tv_err *err)
 {
 	struct move *m = arg;
 	struct tv_ref old;
 	int r = tv_ref_get_in(t, m->name, &old, err);
-	if (r < 0)
-		return r;
-	struct tv_ref_move move = { .had_old = true, .old_commit = old.commit };
-	move.who = text_of(m->who);
-	move.why = text_of("deleted");
-	r = log_move(t, m->name, &move, err);
-	if (r == 0)
-		r = tv_kv_del(t, TV_T_REFS, tv_bytes(m->name, strlen(m->name)), err);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : delete_in(t, m->name, &old, m->who, "deleted", err);
 }
 
 int tv_ref_delete(struct tv_store *s, const char *name, const char *who, struct tv_err *err)
 {
 	struct move m = { .name = name, .who = who };
-	if (strcmp(name, "main") == 0)
-		return tv_err_set(err, -EPERM, "'main' cannot be deleted");
 	return tv_kv_write(tv_store_kv(s), delete_body, &m, err);
 }
 

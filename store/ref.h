@@ -46,7 +46,10 @@ int tv_ref_move(struct tv_store *s, const char *name, enum tv_ref_kind kind,
 		const struct tv_sha *expected, const struct tv_sha *commit, const char *who,
 		const char *why, struct tv_err *err);
 
-/* Deletes a ref (its history stays). -ENOENT; -EPERM for main. */
+/* Deletes a ref (its history stays). -ENOENT; -EPERM for main. In a write transaction it has to stand at
+ * *expected: -TV_E_CONFLICT. */
+int tv_ref_delete_in(struct tv_kv_txn *t, const char *name, const struct tv_sha *expected,
+		     const char *who, const char *why, struct tv_err *err);
 int tv_ref_delete(struct tv_store *s, const char *name, const char *who, struct tv_err *err);
 
 /* All refs in name order / the history of one, newest first. */

@@ -24,6 +24,7 @@ int tv_cmd_stats(struct tv_cli *cli);
 int tv_cmd_prune(struct tv_cli *cli);
 int tv_cmd_mount(struct tv_cli *cli);
 int tv_cmd_umount(struct tv_cli *cli);
+int tv_cmd_flow(struct tv_cli *cli);
 int tv_cmd_gc(struct tv_cli *cli);
 int tv_cmd_forget(struct tv_cli *cli);
 int tv_cmd_fsck(struct tv_cli *cli);

@@ -34,6 +34,34 @@ int tv_live_open(struct tv_cli *cli, bool make, struct tv_worktree *out)
 	return r;
 }
 
+int tv_live_follow(struct tv_cli *cli, const char *ref, const struct tv_sha *commit)
+{
+	struct tv_err why = TV_ERR_INIT;
+	tv_autoworktree struct tv_worktree live = TV_WORKTREE_CLOSED;
+	struct tv_conflicts conflicts = { NULL, 0 };
+	int r = tv_live_open(cli, false, &live);
+	if (r == -TV_E_MISSING || r == -EOPNOTSUPP) { /* there is none, or a view stands there */
+		tv_err_clear(&cli->err);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	const struct tv_sync how = {
+		.ref = ref,
+		.ignore = (const char *const *)cli->settings->ignore.items,
+		.n_ignore = cli->settings->ignore.len,
+		.progress = tv_cli_progress(cli),
+	};
+	r = tv_worktree_sync(cli->store, &live, commit, &how, &conflicts, &why);
+	tv_conflicts_free(&conflicts);
+	if (r < 0)
+		tv_cli_note(
+			cli,
+			"published, but '%s' was not brought to it: %s; see 'tvfs status', then 'tvfs sync'",
+			cli->settings->lakehouse, why.text);
+	return 0;
+}
+
 void tv_live_import(const struct tv_cli *cli, struct tv_import *how)
 {
 	const struct tv_settings *s = cli->settings;

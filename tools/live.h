@@ -12,6 +12,10 @@ int tv_live_open(struct tv_cli *cli, bool make, struct tv_worktree *out);
 /* The settings' part of an import or a look at changes. */
 void tv_live_import(const struct tv_cli *cli, struct tv_import *how);
 
+/* Brings the live folder to where a ref stands. Changes that were made there stay: then a note says what to
+ * do. No live folder, or a view in its place, is fine. */
+int tv_live_follow(struct tv_cli *cli, const char *ref, const struct tv_sha *commit);
+
 /*
  * What a user's path means inside the lakehouse (normalised; owned by the caller). Tried in this
  * order: relative to the working directory (or absolute), to the project, to the lakehouse (this only

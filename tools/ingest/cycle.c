@@ -176,33 +176,12 @@ int tv_cycle_spool(struct tv_cycle *c)
 
 int tv_cycle_bring_live(struct tv_cycle *c, const struct tv_lakehouse_published *done)
 {
-	struct tv_cli *cli = c->cli;
-	struct tv_err why = TV_ERR_INIT;
-	tv_autoworktree struct tv_worktree live = TV_WORKTREE_CLOSED;
-	struct tv_conflicts conflicts = { NULL, 0 };
-	if (c->folder || done->unchanged || strcmp(c->ref, cli->settings->ref) != 0)
+	static const struct tv_sha none;
+	/* Also when nothing is new: a call that was killed may have published and got no further. */
+	if (c->folder || tv_sha_eq(&done->commit, &none) ||
+	    strcmp(c->ref, c->cli->settings->ref) != 0)
 		return 0;
-	int r = tv_live_open(cli, false, &live);
-	if (r == -TV_E_MISSING || r == -EOPNOTSUPP) { /* there is none, or a view stands there */
-		tv_err_clear(&cli->err);
-		return 0;
-	}
-	if (r < 0)
-		return r;
-	const struct tv_sync how = {
-		.ref = c->ref,
-		.ignore = (const char *const *)cli->settings->ignore.items,
-		.n_ignore = cli->settings->ignore.len,
-		.progress = tv_cli_progress(cli),
-	};
-	r = tv_worktree_sync(cli->store, &live, &done->commit, &how, &conflicts, &why);
-	tv_conflicts_free(&conflicts);
-	if (r < 0)
-		tv_cli_note(
-			cli,
-			"published, but '%s' was not brought to it: %s; see 'tvfs status', then 'tvfs sync'",
-			cli->settings->lakehouse, why.text);
-	return 0;
+	return tv_live_follow(c->cli, c->ref, &done->commit);
 }
 
 /* --- telling ----------------------------------------------------------------------------------- */
