@@ -1,10 +1,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store/base/cleanup.h"
 #include "store/base/clock.h"
 #include "store/base/io.h"
+#include "store/base/path.h"
 #include "tools/commands.h"
 #include "tools/flow.h"
 #include "tools/installed.h"
@@ -127,6 +129,7 @@ static int open_place(struct tv_flow_run *run)
 		tv_err_clear(&cli->err);
 		tv_cli_note(cli, "working on the view of run %s", run_id);
 		run->folder = view;
+		run->in_run = true;
 		r = 0;
 	}
 	if (r == 0 && run->folder)
@@ -134,6 +137,14 @@ static int open_place(struct tv_flow_run *run)
 	if (r == 0 && !run->folder)
 		run->target = onto ? onto : cli->settings->ref;
 	return r;
+}
+
+/* The empty folder that ingestions leave would be published with the view, which nobody else writes to. */
+static void tidy_view(const struct tv_flow_run *run)
+{
+	tv_autofree char *spool = tv_path_join(run->folder, ".tvfs-spool");
+	if (spool)
+		rmdir(spool);
 }
 
 /* Beside the folder of the runs: artifacts/summaries/audit-2026-01-19.html. */
@@ -175,7 +186,12 @@ static int run_flow(struct tv_cli *cli, const struct tv_flow *flow)
 	if (r == 0 && flow->steps[0].takes & TV_STEP_PAGE)
 		r = find_page(&run, &page);
 	run.page = page;
-	return r < 0 ? r : report(&run, tv_flow_run(&run, &cli->err));
+	if (r < 0)
+		return r;
+	r = tv_flow_run(&run, &cli->err);
+	if (run.in_run)
+		tidy_view(&run);
+	return report(&run, r);
 }
 
 /* --- the command ------------------------------------------------------------------------------- */

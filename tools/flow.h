@@ -143,6 +143,7 @@ struct tv_flow_run {
 	const char *folder; /* or NULL */
 	const char *target; /* a ref; NULL with a folder */
 	const char *page;   /* for TV_STEP_PAGE */
+	bool in_run; /* the folder is the view of a run */
 	bool restart;
 	void (*tell)(struct tv_flow_run *run, size_t step); /* a step begins */
 

@@ -5,11 +5,11 @@
  * system calls, calls inside libc, static programs.
  *
  * usage: recorder [--log FILE --root DIR] [--list FILE] [--opens] [--skip TARGET] [--kill P:N]
- *                 [--fail P:N:ERRNO] [--no-syncs] [--limit SECONDS] -- COMMAND...
+ *                 [--fail P:N:ERRNO] [--also PROGRAM] [--no-syncs] [--limit SECONDS] -- COMMAND...
  *
  * Processes are numbered from 0 in the order in which they start; calls from 1 in each process.
- * Only processes that run the command's own program count: not what it starts in turn; with --opens
- * every open counts and nothing else; with --skip, calls on a descriptor of TARGET do not. With
+ * Only processes that run the command's own program, or the one that --also names, count: not what they start in
+ * turn; with --opens every open counts and nothing else; with --skip, calls on a descriptor of TARGET do not. With
  * --no-syncs every sync returns 0 without being made, and O_DSYNC is nothing. The exit
  * status is the command's; 128 + N after a signal, 124 when the limit was reached (all that is left
  * is killed then), 125 for an error of the recorder. It ends when all processes have ended.
@@ -59,6 +59,7 @@ struct recorder {
 	struct thread *threads;
 	size_t n_threads, room;
 	char program[4096]; /* the command's executable */
+	const char *also;   /* another one that counts, or NULL */
 	pid_t first;
 	int status; /* the command's, once it has ended; else -1 */
 	bool recording, opens, no_syncs;
@@ -204,7 +205,7 @@ static void on_exec(struct recorder *r, struct thread *t)
 	exe[n < 0 ? 0 : n] = '\0';
 	if (!r->program[0])
 		memcpy(r->program, exe, sizeof(exe));
-	t->process->counts = strcmp(exe, r->program) == 0;
+	t->process->counts = strcmp(exe, r->program) == 0 || (r->also && strcmp(exe, r->also) == 0);
 }
 
 /* --- one call ----------------------------------------------------------------------------------- */
@@ -400,6 +401,7 @@ static void parse(struct recorder *r, int argc, char **argv)
 		{ "log", 1, NULL, 'l' },   { "root", 1, NULL, 'r' },  { "list", 1, NULL, 't' },
 		{ "opens", 0, NULL, 'o' }, { "kill", 1, NULL, 'k' },  { "fail", 1, NULL, 'f' },
 		{ "skip", 1, NULL, 'i' },  { "limit", 1, NULL, 's' }, { "no-syncs", 0, NULL, 'n' },
+		{ "also", 1, NULL, 'a' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *log = NULL, *root = NULL;
@@ -418,6 +420,8 @@ static void parse(struct recorder *r, int argc, char **argv)
 			r->no_syncs = true;
 		else if (c == 'i')
 			r->skip = optarg;
+		else if (c == 'a')
+			r->also = optarg;
 		else if (c == 'k' || c == 'f')
 			parse_act(r, optarg, c == 'f');
 		else if (c == 's')
