@@ -124,8 +124,9 @@ static int open_place(struct tv_flow_run *run)
 	int r = run->folder ? 0 : tv_cli_open(cli);
 	if (r == -TV_E_NOSTORE && run_id && *run_id && view && *view) {
 		if (onto)
-			return tv_cli_usage(cli, "--onto: within a run, what is written is published "
-						 "by the run (tvfs run --publish)");
+			return tv_cli_usage(cli,
+					    "--onto: within a run, what is written is published "
+					    "by the run (tvfs run --publish)");
 		tv_err_clear(&cli->err);
 		tv_cli_note(cli, "working on the view of run %s", run_id);
 		run->folder = view;
@@ -236,17 +237,20 @@ static int print_makefile(struct tv_cli *cli)
 int tv_cmd_flow(struct tv_cli *cli)
 {
 	if (tv_cli_has(cli, "makefile"))
-		return cli->n_args ? tv_cli_usage(cli, "--makefile goes alone") : print_makefile(cli);
+		return cli->n_args ? tv_cli_usage(cli, "--makefile goes alone")
+				   : print_makefile(cli);
 	if (!cli->n_args)
 		return list_flows(cli);
 	const struct tv_flow *flow = tv_flow_find(cli->args[0]);
 	if (!flow)
-		return tv_cli_usage(cli, "there is no flow '%s'; there are data, production, repair "
-					 "and audit",
+		return tv_cli_usage(cli,
+				    "there is no flow '%s'; there are data, production, repair "
+				    "and audit",
 				    cli->args[0]);
 	int n = cli->n_args - 1;
 	if (n < flow->min_candidates)
-		return tv_cli_usage(cli, "flow %s takes lists of candidates, or symbols", flow->name);
+		return tv_cli_usage(cli, "flow %s takes lists of candidates, or symbols",
+				    flow->name);
 	if (flow->max_candidates >= 0 && n > flow->max_candidates)
 		return tv_cli_usage(cli, "flow %s takes no candidates", flow->name);
 	return run_flow(cli, flow);

@@ -22,7 +22,8 @@ __attribute__((noreturn)) static void become(const struct waiting *w, const char
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != w->flow)
 		_exit(1);
-	if ((out >= 0 && dup2(out, STDOUT_FILENO) < 0) || (held >= 0 && fcntl(held, F_SETFD, 0) < 0))
+	if ((out >= 0 && dup2(out, STDOUT_FILENO) < 0) ||
+	    (held >= 0 && fcntl(held, F_SETFD, 0) < 0))
 		_exit(1);
 	sigprocmask(SIG_SETMASK, &w->before, NULL);
 	signal(SIGPIPE, SIG_DFL);

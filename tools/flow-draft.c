@@ -114,9 +114,10 @@ static int read_draft(struct tv_store *s, const struct tv_flow *flow, const stru
 	int r = draft.reports ? tv_commit_log(s, &ref->commit, on_commit, &reading, err)
 			      : tv_err_nomem(err);
 	if (r >= 0 && !reading.begun)
-		r = tv_err_set(err, -EEXIST,
-			       "'%s' is not a flow's draft; take it away with 'tvfs branch --delete'",
-			       ref->name);
+		r = tv_err_set(
+			err, -EEXIST,
+			"'%s' is not a flow's draft; take it away with 'tvfs branch --delete'",
+			ref->name);
 	if (r < 0) {
 		tv_flow_draft_free(&draft);
 		return r;
@@ -275,9 +276,10 @@ int tv_flow_draft_drop(struct tv_store *s, struct tv_flow_draft *draft, const ch
  * published. */
 static bool of_the_cycle(const char *path)
 {
-	static const char *const files[] = { "catalog.json",	      "foundation_health.json",
-					     "symbols.parquet",	      "exchanges.parquet",
-					     "features_matrix.parquet", "returns_matrix.parquet" };
+	static const char *const files[] = {
+		"catalog.json",	     "foundation_health.json",	"symbols.parquet",
+		"exchanges.parquet", "features_matrix.parquet", "returns_matrix.parquet"
+	};
 	static const char bars[] = "_1d.parquet";
 	size_t n = strlen(path);
 	for (size_t i = 0; i < TV_ARRAY_LEN(files); i++)

@@ -38,16 +38,35 @@
 	}
 
 static const struct tv_flow flows[] = {
-	{ "data", "fetch, check for gaps, make features and matrix, validate, publish", true, 1, -1,
-	  NULL, { STEP_INGEST, STEP_CHECK, STEPS_MADE, END } },
-	{ "production", "validate what is published for production, and select candidates", false,
-	  0, -1, "production",
+	{ "data",
+	  "fetch, check for gaps, make features and matrix, validate, publish",
+	  true,
+	  1,
+	  -1,
+	  NULL,
+	  { STEP_INGEST, STEP_CHECK, STEPS_MADE, END } },
+	{ "production",
+	  "validate what is published for production, and select candidates",
+	  false,
+	  0,
+	  -1,
+	  "production",
 	  { { "validate", "validate", NULL, TV_STEP_REV },
 	    { "select", "select", NULL, TV_STEP_REV | TV_STEP_LISTS },
 	    END } },
-	{ "repair", "fetch what is missing, make features and matrix, validate, publish", true, 0, 0,
-	  NULL, { STEP_REPAIR, STEPS_MADE, END } },
-	{ "audit", "judge every published asset, and write a page of it", false, 0, 0, NULL,
+	{ "repair",
+	  "fetch what is missing, make features and matrix, validate, publish",
+	  true,
+	  0,
+	  0,
+	  NULL,
+	  { STEP_REPAIR, STEPS_MADE, END } },
+	{ "audit",
+	  "judge every published asset, and write a page of it",
+	  false,
+	  0,
+	  0,
+	  NULL,
 	  { { "audit", "audit", NULL, TV_STEP_REV | TV_STEP_PAGE }, END } },
 	{ NULL, NULL, false, 0, 0, NULL, { END } },
 };
@@ -56,10 +75,10 @@ static const struct tv_flow flows[] = {
 static const struct {
 	const char *word, *command;
 } passed[] = {
-	{ "--fresh", "ingest" },     { "--accept-restatement", "ingest" },
-	{ "--deadline", "ingest" },  { "--max-fills", "repair" },
-	{ "--last", "features" },    { "--align", "matrix" },
-	{ "--lookback", "matrix" },  { "--profile", "validate" },
+	{ "--fresh", "ingest" },    { "--accept-restatement", "ingest" },
+	{ "--deadline", "ingest" }, { "--max-fills", "repair" },
+	{ "--last", "features" },   { "--align", "matrix" },
+	{ "--lookback", "matrix" }, { "--profile", "validate" },
 };
 
 /* Options that change what is asked for, and are no step's. */

@@ -62,7 +62,7 @@ static int run_child(struct tv_flow_run *run, size_t i, int lock, struct tv_err 
 static bool is_partial(const struct tv_flow_step *step, int status)
 {
 	return step->takes & TV_STEP_PARTIAL && (status == tv_err_exit_code(-TV_E_GATE) ||
-						  status == tv_err_exit_code(-TV_E_MISSING));
+						 status == tv_err_exit_code(-TV_E_MISSING));
 }
 
 /* Errors of the machine may be gone at the next call, which goes on here; a verdict stays what it is. */

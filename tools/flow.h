@@ -25,12 +25,12 @@
 
 enum tv_flow_takes {
 	TV_STEP_CANDIDATES = 1, /* the flow's candidates, as words */
-	TV_STEP_LISTS = 2,	/* the same, each as --candidates FILE; without any there is no step */
-	TV_STEP_ONTO = 4,	/* --onto DRAFT */
-	TV_STEP_REV = 8,	/* the draft (without one the target) as a word: it only looks */
-	TV_STEP_COMMITS = 16,	/* --trace-id and --author */
-	TV_STEP_PARTIAL = 32,	/* with 13 and 15 single symbols are missing: the flow goes on */
-	TV_STEP_PAGE = 64,	/* --html FILE */
+	TV_STEP_LISTS = 2, /* the same, each as --candidates FILE; without any there is no step */
+	TV_STEP_ONTO = 4,  /* --onto DRAFT */
+	TV_STEP_REV = 8,   /* the draft (without one the target) as a word: it only looks */
+	TV_STEP_COMMITS = 16, /* --trace-id and --author */
+	TV_STEP_PARTIAL = 32, /* with 13 and 15 single symbols are missing: the flow goes on */
+	TV_STEP_PAGE = 64,    /* --html FILE */
 };
 
 struct tv_flow_step {
@@ -52,9 +52,9 @@ const struct tv_flow *tv_flow_find(const char *name);
 
 /* Where a step works, for its words. Borrowed. */
 struct tv_flow_place {
-	const char *folder;	   /* --folder, or NULL */
-	const char *store;	   /* NULL with a folder */
-	const char *onto;	   /* the draft, or the ref to look at */
+	const char *folder; /* --folder, or NULL */
+	const char *store;  /* NULL with a folder */
+	const char *onto;   /* the draft, or the ref to look at */
 	const char *trace_id, *author, *page;
 };
 
@@ -76,11 +76,11 @@ struct tv_flow_done {
 };
 
 struct tv_flow_draft {
-	char ref[201];	     /* "draft/flow-data-1f3a9c02"; "": there is none */
-	struct tv_sha tip;   /* the flow's last commit on it */
-	struct tv_sha base;  /* where the target stood */
-	bool has_base;	     /* false: the target did not exist */
-	bool ended;	     /* a step refused: it is not to be resumed */
+	char ref[201];	    /* "draft/flow-data-1f3a9c02"; "": there is none */
+	struct tv_sha tip;  /* the flow's last commit on it */
+	struct tv_sha base; /* where the target stood */
+	bool has_base;	    /* false: the target did not exist */
+	bool ended;	    /* a step refused: it is not to be resumed */
 	int64_t begun_ns;
 	char asked[TV_SHA_HEX];
 	char trace_id[201];
@@ -143,7 +143,7 @@ struct tv_flow_run {
 	const char *folder; /* or NULL */
 	const char *target; /* a ref; NULL with a folder */
 	const char *page;   /* for TV_STEP_PAGE */
-	bool in_run; /* the folder is the view of a run */
+	bool in_run;	    /* the folder is the view of a run */
 	bool restart;
 	void (*tell)(struct tv_flow_run *run, size_t step); /* a step begins */
 

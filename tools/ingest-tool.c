@@ -8,8 +8,7 @@
 int tv_cli_ingest_tool(struct tv_cli *cli)
 {
 	tv_autofree char *tool = NULL;
-	int r = tv_installed_path(TVFS_FROM_BIN_TO_LIBEXEC "/tvfs-ingest-tool", &tool,
-				  &cli->err);
+	int r = tv_installed_path(TVFS_FROM_BIN_TO_LIBEXEC "/tvfs-ingest-tool", &tool, &cli->err);
 	if (r < 0)
 		return r;
 	execv(tool, cli->argv);

@@ -401,8 +401,7 @@ static void parse(struct recorder *r, int argc, char **argv)
 		{ "log", 1, NULL, 'l' },   { "root", 1, NULL, 'r' },  { "list", 1, NULL, 't' },
 		{ "opens", 0, NULL, 'o' }, { "kill", 1, NULL, 'k' },  { "fail", 1, NULL, 'f' },
 		{ "skip", 1, NULL, 'i' },  { "limit", 1, NULL, 's' }, { "no-syncs", 0, NULL, 'n' },
-		{ "also", 1, NULL, 'a' },
-		{ NULL, 0, NULL, 0 },
+		{ "also", 1, NULL, 'a' },  { NULL, 0, NULL, 0 },
 	};
 	const char *log = NULL, *root = NULL;
 	int c;

@@ -7,6 +7,7 @@ Parts: stress  stress-ng on mounts, N seconds (default 60) for each way of mount
        random  N random calls (default 1,000,000) that are compared with ext4, over all ways of mounting or one;
                a difference ends its way and is told with a short script that finds it
        kills   daemons killed and stopped under load, 10 times
+       cycle   tvfs ingest and tvfs flow killed and disturbed at every call that writes
 """
 
 import argparse
@@ -48,7 +49,11 @@ def kills(_):
     return all([pytest(KILLS, {}) for _ in range(10)])
 
 
-PARTS = {"stress": stress, "random": random_calls, "kills": kills}
+def cycle(_):
+    return pytest(["-s", "tests/crash/test_crash_cycle.py"], {"TVFS_CRASH": "full"})
+
+
+PARTS = {"stress": stress, "random": random_calls, "kills": kills, "cycle": cycle}
 
 
 def main():

@@ -86,6 +86,23 @@ static void unchanged_makes_no_commit(void **state)
 	assert_true(tv_sha_eq(&ref.commit, &out.commit));
 }
 
+/* The same tree with other metadata, when that is asked for. */
+static void always_makes_a_commit(void **state)
+{
+	struct fixture *f = *state;
+	struct tv_err err = TV_ERR_INIT;
+	struct tv_published out;
+	struct tv_sha a = publish_one(f->store, NULL, "p", "1");
+	struct file same = { .path = "p", .text = "1" };
+	struct tv_publish p = { .ref = "main", .base = &a, .meta = "{\"k\":2}", .always = true };
+	tv_autocommit struct tv_commit c = TV_COMMIT_INIT;
+	ok(publish_with(f->store, &p, &same, 1, &out, NULL, &err));
+	assert_true(!out.unchanged && !tv_sha_eq(&out.commit, &a) && tv_sha_eq(&out.previous, &a));
+	ok(tv_commit_get(f->store, &out.commit, &c, &err));
+	assert_string_equal(c.meta, "{\"k\":2}");
+	assert_true(c.n_parents == 1 && tv_sha_eq(&c.parents[0], &a));
+}
+
 static void merged_with_what_came_between(void **state)
 {
 	struct fixture *f = *state;
@@ -381,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		store_test(first_and_next),
 		store_test(unchanged_makes_no_commit),
+		store_test(always_makes_a_commit),
 		store_test(merged_with_what_came_between),
 		store_test(conflicts_are_named),
 		store_test(new_refs),

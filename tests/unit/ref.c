@@ -115,6 +115,35 @@ static void history(void **state)
 	fails(-EPERM, tv_ref_delete(f->store, "main", "ann", &err));
 }
 
+struct deletion {
+	const char *name;
+	const struct tv_sha *expected;
+};
+
+static int delete_it(struct tv_kv_txn *t, void *arg, struct tv_err *err)
+{
+	struct deletion *d = arg;
+	return tv_ref_delete_in(t, d->name, d->expected, "ann", "published", err);
+}
+
+static void deleted_where_it_stands(void **state)
+{
+	struct fixture *f = *state;
+	struct tv_err err = TV_ERR_INIT;
+	struct tv_sha a = publish_one(f->store, NULL, "p", "1");
+	struct tv_sha b = publish_one(f->store, &a, "p", "2");
+	struct tv_kv *kv = tv_store_kv(f->store);
+	struct deletion off = { "x", &a }, right = { "x", &b }, top = { "main", &b };
+	struct tv_ref ref;
+	ok(move(f, "x", TV_REF_DRAFT, NULL, &b, &err));
+	fails(-TV_E_CONFLICT, tv_kv_write(kv, delete_it, &off, &err));
+	ok(tv_ref_get(f->store, "x", &ref, &err));
+	ok(tv_kv_write(kv, delete_it, &right, &err));
+	fails(-ENOENT, tv_ref_get(f->store, "x", &ref, &err));
+	fails(-ENOENT, tv_kv_write(kv, delete_it, &right, &err));
+	fails(-EPERM, tv_kv_write(kv, delete_it, &top, &err));
+}
+
 static int list_visit(void *arg, const struct tv_ref *r, struct tv_err *err)
 {
 	(void)err;
@@ -159,8 +188,13 @@ static void damaged_row(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names), store_test(compare_and_swap), store_test(tags_do_not_move),
-		store_test(history),	 store_test(listing),	       store_test(damaged_row),
+		cmocka_unit_test(names),
+		store_test(compare_and_swap),
+		store_test(tags_do_not_move),
+		store_test(history),
+		store_test(listing),
+		store_test(damaged_row),
+		store_test(deleted_where_it_stands),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
