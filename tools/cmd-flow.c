@@ -10,6 +10,7 @@
 #include "tools/commands.h"
 #include "tools/flow.h"
 #include "tools/installed.h"
+#include "tools/refs.h"
 #include "tools/render.h"
 
 static const char *end_text(const struct tv_flow_run *run, size_t i)
@@ -135,9 +136,10 @@ static int open_place(struct tv_flow_run *run)
 	}
 	if (r == 0 && run->folder)
 		r = tv_settings_load(".", &cli->settings, &cli->err);
-	if (r == 0 && !run->folder)
-		run->target = onto ? onto : cli->settings->ref;
-	return r;
+	if (r < 0 || run->folder)
+		return r;
+	run->target = onto ? onto : cli->settings->ref;
+	return onto ? tv_refs_begin(cli, onto) : 0;
 }
 
 /* The empty folder that ingestions leave would be published with the view, which nobody else writes to. */

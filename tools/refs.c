@@ -166,6 +166,25 @@ static int make_ref(struct tv_cli *cli, enum tv_ref_kind kind, const char *noun)
 	return 0;
 }
 
+int tv_refs_begin(struct tv_cli *cli, const char *name)
+{
+	struct tv_ref ref;
+	char who[400];
+	bool draft = strncmp(name, "draft/", 6) == 0;
+	int r = tv_ref_name_check(name, &cli->err);
+	if (r < 0 || tv_ref_get(cli->store, name, &ref, NULL) == 0 ||
+	    tv_ref_get(cli->store, cli->settings->ref, &ref, NULL) < 0)
+		return r;
+	r = tv_cli_who(who, sizeof(who), &cli->err);
+	if (r == 0)
+		r = tv_ref_move(cli->store, name, draft ? TV_REF_DRAFT : TV_REF_BRANCH, NULL,
+				&ref.commit, who, "begins", &cli->err);
+	if (r != -TV_E_CONFLICT)
+		return r;
+	tv_err_clear(&cli->err); /* somebody else was faster */
+	return 0;
+}
+
 int tv_refs_command(struct tv_cli *cli, enum tv_ref_kind kind, const char *noun)
 {
 	bool list = tv_cli_has(cli, "list"), del = tv_cli_has(cli, "delete");

@@ -178,7 +178,20 @@ def test_onto_another_ref(project):
     assert done["ref"] == "draft/next" and project.log() == before
     assert project.drafts() == ["draft/next"]
     assert not (project.lake / "NASDAQ_MSFT_1d.parquet").exists()
+    assert "NASDAQ_AAPL_1d.parquet" in project.tvfs("ls", "draft/next").stdout, "it began where main stood"
     assert project.log("draft/next")[0]["commit"] == done["commit"]
+
+
+def test_every_command_takes_a_draft(project):
+    """What they make is on the draft; main stands, and the live folder follows main."""
+    project.tvfs("ingest", "NASDAQ:AAPL")
+    before, live = project.log(), project.state()
+    for words in (["ingest", "NASDAQ:MSFT"], ["features"], ["matrix"]):
+        project.tvfs(*words, "--onto", "draft/today")
+    files = project.tvfs("ls", "-R", "draft/today").stdout.split()
+    assert {"NASDAQ_AAPL_1d.parquet", "NASDAQ_MSFT_1d.parquet", *MADE} <= set(files)
+    assert project.log() == before and project.state() == live
+    assert [c["message"] for c in project.log("draft/today")] == ["returns matrix", "features", "ingest", "ingest"]
 
 
 # --- interrupted ------------------------------------------------------------------------------------

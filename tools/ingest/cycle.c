@@ -12,6 +12,7 @@
 #include "store/base/io.h"
 #include "tools/live.h"
 #include "tools/render.h"
+#include "tools/refs.h"
 
 #define SECOND INT64_C(1000000000)
 #define DAY (86400 * SECOND)
@@ -136,7 +137,8 @@ static int open_lake(struct tv_cycle *c)
 	if (c->folder)
 		return tv_lakehouse_of_folder(c->folder, &c->lake, &cli->err);
 	c->ref = onto ? onto : cli->settings->ref;
-	return tv_lakehouse_of_store(cli->store, c->ref, &c->lake, &cli->err);
+	r = onto ? tv_refs_begin(cli, onto) : 0;
+	return r < 0 ? r : tv_lakehouse_of_store(cli->store, c->ref, &c->lake, &cli->err);
 }
 
 int tv_cycle_open(struct tv_cli *cli, struct tv_cycle *out)
