@@ -163,6 +163,20 @@ static const struct tv_option fsck_options[] = {
 	{ NULL, 0, NULL, NULL, false },
 };
 
+static const struct tv_option flow_options[] = {
+	{ "restart", 0, NULL, "throw away what an interrupted call has done", false },
+	{ "makefile", 0, NULL, "tell where tvfs.mk is, for make's include", false },
+	{ "fresh", 0, "DURATION", "as for tvfs ingest", false },
+	{ "accept-restatement", 0, NULL, "as for tvfs ingest", false },
+	{ "deadline", 0, "DURATION", "as for tvfs ingest", false },
+	{ "max-fills", 0, "N", "as for tvfs repair", false },
+	{ "last", 0, "N", "as for tvfs features", false },
+	{ "align", 0, "HOW", "as for tvfs matrix", false },
+	{ "lookback", 0, "DAYS", "as for tvfs matrix", false },
+	{ "profile", 0, "NAME", "as for tvfs validate", false },
+	CYCLE_OPTIONS,
+};
+
 #define GROUP_STORE "Lakehouse and store"
 #define GROUP_HISTORY "History"
 #define GROUP_RUNS "Runs and mounts"
