@@ -166,7 +166,7 @@ static const struct tv_option fsck_options[] = {
 static const struct tv_option flow_options[] = {
 	{ "restart", 0, NULL, "throw away what an interrupted call has done", false },
 	{ "makefile", 0, NULL, "tell where tvfs.mk is, for make's include", false },
-	{ "fresh", 0, "DURATION", "as for tvfs ingest", false },
+	{ "fresh", 0, "DURATION", "as for tvfs ingest, and tvfs select", false },
 	{ "accept-restatement", 0, NULL, "as for tvfs ingest", false },
 	{ "deadline", 0, "DURATION", "as for tvfs ingest", false },
 	{ "max-fills", 0, "N", "as for tvfs repair", false },

@@ -75,10 +75,15 @@ static const struct tv_flow flows[] = {
 static const struct {
 	const char *word, *command;
 } passed[] = {
-	{ "--fresh", "ingest" },    { "--accept-restatement", "ingest" },
-	{ "--deadline", "ingest" }, { "--max-fills", "repair" },
-	{ "--last", "features" },   { "--align", "matrix" },
-	{ "--lookback", "matrix" }, { "--profile", "validate" },
+	{ "--fresh", "ingest" },
+	{ "--fresh", "select" },
+	{ "--accept-restatement", "ingest" },
+	{ "--deadline", "ingest" },
+	{ "--max-fills", "repair" },
+	{ "--last", "features" },
+	{ "--align", "matrix" },
+	{ "--lookback", "matrix" },
+	{ "--profile", "validate" },
 };
 
 /* Options that change what is asked for, and are no step's. */
