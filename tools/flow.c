@@ -113,7 +113,12 @@ static int run_step(struct tv_flow_run *run, size_t i, int lock, struct tv_err *
 	int r = run_child(run, i, lock, err);
 	if (r < 0) {
 		run->steps[i].end = TV_FLOW_FAILED;
-		return r;
+		return r == -TV_E_INTERRUPTED && *run->draft.ref
+			       ? tv_err_set(
+					 err, r,
+					 "interrupted; nothing is published, and the same words go on with '%s'",
+					 step->name)
+			       : r;
 	}
 	run->steps[i].end = end_of(step, run->steps[i].exit);
 	r = note(run, i, err);

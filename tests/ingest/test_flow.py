@@ -89,7 +89,7 @@ def wait_for_step(flow, name):
 
 def end(flow, *how):
     os.kill(flow.pid, *how)
-    flow.communicate(timeout=60)
+    flow.said = flow.communicate(timeout=60)[1]
     return flow.returncode
 
 
@@ -209,6 +209,7 @@ def test_interrupted_in_ingest(project, market, started, how):
         assert time.monotonic() < until and flow.poll() is None
         time.sleep(0.02)
     assert end(flow, how) == (-9 if how == signal.SIGKILL else 130)
+    assert how == signal.SIGKILL or "the same words go on with 'ingest'" in flow.said
     assert not project.log() and len(project.drafts()) == 1
     market.defect.clear()
     market.server.seen.clear()
