@@ -301,13 +301,15 @@ def test_main_moves_while_it_works(project, market):
 def test_main_moves_again_and_again(project, market):
     """Then it gives up, and says so."""
     def publish_another(rows):
-        (project.lake / "catalog.json").write_text(json.dumps({f"NYSE:X{len(market.server.seen)}": {}}))
-        project.tvfs("commit", "-m", "another", "data/lakehouse/catalog.json")
+        evidence = project.lake / "quarantine" / "NYSE_X.body"
+        evidence.parent.mkdir(exist_ok=True)
+        evidence.write_text(str(len(market.server.seen)))
+        project.tvfs("commit", "-m", "another", evidence)
         return rows
 
     market.defect["GOOG"] = publish_another
     done = project.data("NASDAQ:GOOG", status=12)
-    assert not done["published"] and "catalog.json" in done["error"]["message"]
+    assert not done["published"] and "quarantine/NYSE_X.body" in done["error"]["message"]
     assert len(project.log()) == 4 and {c["message"] for c in project.log()} == {"another"}
 
 
@@ -424,7 +426,10 @@ def test_makefile_is_installed(tmp_path):
 
 def test_production(project, market):
     names = candidates(project, *STOCKS)
-    assert project.flow("production", status=15)["steps"][0]["outcome"] == "refused", "there is nothing yet"
+    project.flow("production", status=1)  # there is nothing yet
+    project.tvfs("ingest", names)
+    refused = project.flow("production", names, status=15)
+    assert outcomes(refused) == {"validate": "refused", "select": "not reached"}, "there are no matrices yet"
     project.data(names)
     done = project.flow("production")
     assert outcomes(done) == {"validate": "done", "select": "left out"} and "published" not in done
