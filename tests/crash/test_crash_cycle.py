@@ -20,7 +20,7 @@ from test_crash_run import EIO, EMFILE, ENOSPC, JOBS, calls, run_cases, traced
 
 TOOL = crashkit.BUILD / "single" / "libexec" / "tvfs" / "tvfs-ingest-tool"
 DAY = 86400
-SAMPLE = {"ingest": 24, "flow": 30}  # cases of each kind, where not all are taken
+SAMPLE = {"ingest": 16, "flow": 18}  # cases of each kind, where not all are taken
 WHEN = {"freshness", "last_audit", "updated_at", "valid_from", "valid_until"}
 SYMBOLS = ["NASDAQ:AAA", "NASDAQ:BBB", "NASDAQ:CCC"]
 SETTINGS = {"settle": "0s", "sources": {"NASDAQ": {"kind": "folder", "path": "prices"}},
