@@ -71,20 +71,6 @@ static const struct tv_option select_options[] = {
 	{ NULL, 0, NULL, NULL, false },
 };
 
-static const struct tv_option flow_options[] = {
-	{ "restart", 0, NULL, "throw away what an interrupted call has done", false },
-	{ "makefile", 0, NULL, "tell where tvfs.mk is, for make's include", false },
-	{ "fresh", 0, "DURATION", "as for tvfs ingest", false },
-	{ "accept-restatement", 0, NULL, "as for tvfs ingest", false },
-	{ "deadline", 0, "DURATION", "as for tvfs ingest", false },
-	{ "max-fills", 0, "N", "as for tvfs repair", false },
-	{ "last", 0, "N", "as for tvfs features", false },
-	{ "align", 0, "HOW", "as for tvfs matrix", false },
-	{ "lookback", 0, "DAYS", "as for tvfs matrix", false },
-	{ "profile", 0, "NAME", "as for tvfs validate", false },
-	CYCLE_OPTIONS,
-};
-
 static const struct tv_option sync_options[] = {
 	{ "force", 0, NULL, "overwrite what was changed in the live folder", false },
 	{ NULL, 0, NULL, NULL, false },
