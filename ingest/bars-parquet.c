@@ -1,8 +1,10 @@
 #include "ingest/bars-parquet.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "store/base/buf.h"
 #include "store/base/cleanup.h"
 
 #define EXACT_DOUBLE (INT64_C(1) << 53) /* integers up to here have a double of their own */
@@ -149,6 +151,37 @@ int tv_bars_read(const struct tv_parquet *file, struct tv_bars *out, struct tv_e
 			file,
 			"SELECT timestamp, open, high, low, close, volume FROM " TV_PARQUET_ROWS,
 			&rows, err);
+	if (r == 0)
+		r = take(file->name, &rows, &bars, err);
+	if (r < 0)
+		return r;
+	*out = bars;
+	bars = TV_BARS_INIT;
+	return 0;
+}
+
+/* "SELECT "Date" AS timestamp, ...". NULL: out of memory. */
+static char *select_named(const char *const names[TV_BARS_VALUES + 1])
+{
+	tv_autobuf struct tv_buf sql = TV_BUF_INIT;
+	for (size_t c = 0; c <= TV_BARS_VALUES; c++) {
+		tv_autofree char *quoted = names[c] ? tv_duck_quote(names[c]) : strdup("0");
+		if (!quoted)
+			return NULL;
+		tv_buf_addf(&sql, "%s %s AS %s", c ? "," : "SELECT", quoted,
+			    c ? tv_bars_value_name(c - 1) : "timestamp");
+	}
+	tv_buf_add_str(&sql, " FROM " TV_PARQUET_ROWS);
+	return tv_buf_steal_str(&sql);
+}
+
+int tv_bars_read_named(const struct tv_parquet *file, const char *const names[TV_BARS_VALUES + 1],
+		       struct tv_bars *out, struct tv_err *err)
+{
+	tv_auto_duck_result struct tv_duck_result rows = TV_DUCK_RESULT_INIT;
+	tv_autobars struct tv_bars bars = TV_BARS_INIT;
+	tv_autofree char *sql = select_named(names);
+	int r = sql ? tv_parquet_query(file, sql, &rows, err) : tv_err_nomem(err);
 	if (r == 0)
 		r = take(file->name, &rows, &bars, err);
 	if (r < 0)

@@ -23,6 +23,11 @@ int tv_bars_read(const struct tv_parquet *file, struct tv_bars *out, struct tv_e
 int tv_bars_take(const char *name, const struct tv_duck_result *rows, struct tv_bars *out,
 		 struct tv_err *err);
 
+/* The same of a file whose columns have other names, and that may hold more of them. names: the
+ * timestamp's, then as tv_bars_value_name counts; NULL for a volume that is not there: 0. */
+int tv_bars_read_named(const struct tv_parquet *file, const char *const names[TV_BARS_VALUES + 1],
+		       struct tv_bars *out, struct tv_err *err);
+
 /* tv_parquet_open, tv_bars_read. */
 int tv_bars_load(struct tv_duck *duck, int dirfd, const char *path, struct tv_bars *out,
 		 struct tv_err *err);

@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "store/base/cleanup.h"
+#include "store/base/clock.h"
+
+#define LATE "the deadline of the whole passed before it was asked for"
 
 struct collection;
 
@@ -31,6 +34,7 @@ struct collection {
 	size_t n;
 	tv_collect_done *done;
 	void *arg;
+	int64_t deadline_ns; /* of tv_boottime_ns; 0: none */
 };
 
 static void asset_clear(struct asset *a)
@@ -178,17 +182,34 @@ static int add_asset(struct asset *a, struct tv_err *err)
 	return a->n_pages ? 0 : finish(a, err);
 }
 
-static int read_asset(struct asset *a, struct tv_err *err)
+/* Of a source that is not HTTP. */
+static int read_asset(struct asset *a, const struct tv_progress *progress, struct tv_err *err)
 {
-	const struct tv_collect_ask *ask = &a->all->asks[a->index];
+	const struct collection *all = a->all;
+	const struct tv_collect_ask *ask = &all->asks[a->index];
+	const struct tv_source_ask what = {
+		.symbol = ask->symbol,
+		.from = ask->from,
+		.to = ask->to,
+		.duck = all->duck,
+		.progress = progress,
+		.done = a->index,
+		.total = all->n,
+		.deadline_ns = all->deadline_ns,
+	};
 	struct tv_err why = TV_ERR_INIT;
 	tv_autobars struct tv_bars rows = TV_BARS_INIT;
-	if (tv_source_is_http(ask->source))
-		return 0;
-	int r = tv_source_read(ask->source, a->all->duck, ask->symbol, ask->from, ask->to, &rows,
-			       &why);
+	tv_autobuf struct tv_buf body = TV_BUF_INIT;
+	int r;
+	if (all->deadline_ns && tv_boottime_ns() >= all->deadline_ns)
+		r = tv_err_set(&why, -ETIMEDOUT, "%s from %s: " LATE, ask->symbol,
+			       tv_source_name(ask->source));
+	else
+		r = tv_source_read(ask->source, &what, &rows, &body, &why);
+	if (r == -TV_E_INTERRUPTED)
+		return tv_err_set(err, r, "%s", why.text);
 	if (r < 0)
-		fail(a, r, why.text, NULL, 0);
+		fail(a, r, why.text, (const char *)body.data, body.len);
 	return hand_over(a, &rows, err);
 }
 
@@ -204,6 +225,8 @@ int tv_collect(struct tv_fetch *f, struct tv_duck *duck, const struct tv_collect
 	if (!all.assets)
 		return tv_err_nomem(err);
 	all.n = n;
+	if (tv_fetch_total_ns(f) > 0)
+		all.deadline_ns = tv_boottime_ns() + tv_fetch_total_ns(f);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		all.assets[i].all = &all;
 		all.assets[i].index = i;
@@ -213,7 +236,8 @@ int tv_collect(struct tv_fetch *f, struct tv_duck *duck, const struct tv_collect
 	for (size_t i = 0; i < n && r == 0; i++) {
 		if (tv_progress_step(progress, "reading", i, n, "symbols"))
 			return tv_err_set(err, -TV_E_INTERRUPTED, "fetching was stopped");
-		r = read_asset(&all.assets[i], err);
+		if (!tv_source_is_http(asks[i].source))
+			r = read_asset(&all.assets[i], progress, err);
 	}
 	return r;
 }

@@ -432,6 +432,11 @@ static int step(struct tv_fetch *f, const struct tv_progress *progress, struct t
 	return ended || f->finished == f->added ? 0 : wait_for_more(f, err);
 }
 
+int64_t tv_fetch_total_ns(const struct tv_fetch *f)
+{
+	return f->limits.total_ns;
+}
+
 int tv_fetch_run(struct tv_fetch *f, const struct tv_progress *progress, struct tv_err *err)
 {
 	int r = 0;

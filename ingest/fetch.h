@@ -80,6 +80,8 @@ int tv_fetch_new(const struct tv_fetch_limits *limits, const struct tv_fetch_tim
 		 const struct tv_secrets *secrets, struct tv_fetch **out, struct tv_err *err);
 void tv_fetch_free(struct tv_fetch *f); /* drops what is queued without a call; NULL is fine */
 
+int64_t tv_fetch_total_ns(const struct tv_fetch *f); /* of its limits; 0: none */
+
 /* -EINVAL for a URL that may not be asked for; nothing is sent yet. */
 int tv_fetch_add(struct tv_fetch *f, const struct tv_fetch_request *request, struct tv_err *err);
 

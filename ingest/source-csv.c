@@ -7,7 +7,6 @@
 #include "store/base/cleanup.h"
 
 #define FIELDS_MAX 128
-#define ABSENT (-1)
 
 /* A record's fields, NUL-terminated in a copy of the body. */
 struct record {
@@ -110,24 +109,23 @@ static bool is_usual(const char *name, enum tv_column column)
 	return false;
 }
 
-static int find_columns(const struct tv_layout *layout, const struct record *head,
-			int at[TV_COLUMNS], struct tv_err *err)
+int tv_source_columns(const struct tv_layout *layout, char *const *names, int n, int at[TV_COLUMNS],
+		      struct tv_err *err)
 {
 	for (int c = 0; c < TV_COLUMNS; c++) {
 		const char *wanted = layout->columns[c];
-		at[c] = ABSENT;
+		at[c] = TV_COLUMN_ABSENT;
 		if (c == TV_VOLUME && layout->volume_none)
 			continue;
-		for (int i = 0; i < head->len; i++) {
-			const char *name = head->fields[i];
-			if (wanted ? strcasecmp(name, wanted) != 0 : !is_usual(name, c))
+		for (int i = 0; i < n; i++) {
+			if (wanted ? strcasecmp(names[i], wanted) != 0 : !is_usual(names[i], c))
 				continue;
-			if (at[c] != ABSENT)
+			if (at[c] != TV_COLUMN_ABSENT)
 				return tv_err_set(err, -EPROTO, "the column %s is there twice",
 						  tv_column_name(c));
 			at[c] = i;
 		}
-		if (at[c] == ABSENT && !(c == TV_VOLUME && layout->volume_optional))
+		if (at[c] == TV_COLUMN_ABSENT && !(c == TV_VOLUME && layout->volume_optional))
 			return tv_err_set(err, -EPROTO, "there is no column %s",
 					  wanted ? wanted : tv_column_name(c));
 	}
@@ -141,7 +139,7 @@ static int read_record(const struct tv_layout *layout, const struct record *reco
 				       &row->low, &row->close, &row->volume };
 	for (int c = 0; c < TV_COLUMNS; c++) {
 		int r = 0;
-		if (at[c] == ABSENT)
+		if (at[c] == TV_COLUMN_ABSENT)
 			row->volume = 0;
 		else if (c == TV_TIMESTAMP)
 			r = tv_source_time(record->fields[at[c]], layout->time, &row->timestamp,
@@ -166,7 +164,7 @@ static int read_records(const struct tv_layout *layout, struct reader *reader, s
 	/* Stooq and others say what is wrong in a line of plain text */
 	if (width == 1)
 		return tv_source_complaint(record.fields[0], err);
-	r = find_columns(layout, &record, at, err);
+	r = tv_source_columns(layout, record.fields, record.len, at, err);
 	while (r == 0) {
 		struct tv_bar row = { 0 };
 		reader->line++;

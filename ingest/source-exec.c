@@ -1,11 +1,10 @@
 /*
- * A program as a source: it prints CSV, or writes it to the file {output}. It gets the arguments and
+ * A program as a source: it prints CSV or Parquet, or writes it to the file {output}. It gets the arguments and
  * the variables that the settings name and nothing else, no input, a process group of its own, and a
  * deadline after which the whole group is killed. Keys go into its environment, never into arguments,
  * which every user can read.
  */
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -21,11 +20,13 @@
 #include "store/base/clock.h"
 #include "store/base/io.h"
 
-#define TAIL 8192 /* bytes of stderr that are kept … */
-#define SHOWN 300 /* … and that an error shows: a key that is cut in two is not among them */
+#define TAIL 8192   /* bytes of stderr that are kept … */
+#define POLL_MS 100 /* how late a request to stop may be seen */
+#define SHOWN 300   /* … and that an error shows: a key that is cut in two is not among them */
 
 struct program {
 	const struct tv_source *s;
+	const struct tv_source_ask *ask;
 	pid_t pid;
 	int pidfd, out, err;
 	int64_t deadline_ns;
@@ -175,16 +176,22 @@ static int drain(struct program *p, int *fd, struct tv_err *err)
 /* Until the program has ended, whoever else still holds its pipes. */
 static int watch(struct program *p, struct tv_err *err)
 {
+	const struct tv_source_ask *ask = p->ask;
 	for (;;) {
 		int64_t left = p->deadline_ns - tv_boottime_ns();
 		struct pollfd fds[] = { { p->pidfd, POLLIN, 0 },
 					{ p->out, POLLIN, 0 },
 					{ p->err, POLLIN, 0 } };
+		if (left <= 0 && p->deadline_ns == ask->deadline_ns)
+			return tv_err_set(err, -ETIMEDOUT,
+					  "the deadline of the whole passed before it ended");
 		if (left <= 0)
 			return tv_err_set(err, -ETIMEDOUT, "it did not end within %lld s",
 					  (long long)(p->s->deadline_ns / 1000000000));
+		if (tv_progress_step(ask->progress, "reading", ask->done, ask->total, "symbols"))
+			return tv_err_set(err, -TV_E_INTERRUPTED, "fetching was stopped");
 		int64_t ms = left / 1000000 + 1;
-		if (poll(fds, TV_ARRAY_LEN(fds), ms > INT_MAX ? INT_MAX : (int)ms) < 0 &&
+		if (poll(fds, TV_ARRAY_LEN(fds), ms > POLL_MS ? POLL_MS : (int)ms) < 0 &&
 		    errno != EINTR)
 			return tv_err_sys(err, -errno, "waiting failed");
 		int r = drain(p, &p->out, err);
@@ -222,16 +229,18 @@ static int judge(struct program *p, int status, struct tv_err *err)
 	return 0;
 }
 
-static int run(const struct tv_source *s, const struct tv_source_words *words, struct tv_buf *body,
-	       struct tv_err *err)
+static int run(const struct tv_source *s, const struct tv_source_ask *ask,
+	       const struct tv_source_words *words, struct tv_buf *body, struct tv_err *err)
 {
 	autostrings char **argv = NULL, **env = NULL;
 	int r = expand_all(s, s->argv, words, false, &argv, err);
 	r = r ?: expand_all(s, s->env, words, true, &env, err);
 	if (r < 0)
 		return r;
-	struct program p = { .s = s, .pid = -1, .pidfd = -1, .out = -1, .err = -1 };
+	struct program p = { .s = s, .ask = ask, .pid = -1, .pidfd = -1, .out = -1, .err = -1 };
 	p.deadline_ns = tv_boottime_ns() + s->deadline_ns;
+	if (ask->deadline_ns && ask->deadline_ns < p.deadline_ns)
+		p.deadline_ns = ask->deadline_ns;
 	r = begin(&p, argv, env, err);
 	r = r ?: watch(&p, err);
 	int status = p.pid > 0 ? end(&p) : 0;
@@ -246,9 +255,10 @@ static int run(const struct tv_source *s, const struct tv_source_words *words, s
 	return r;
 }
 
-static int run_to_file(const struct tv_source *s, struct tv_source_words *words,
-		       struct tv_buf *body, struct tv_err *err)
+static int run_to_file(const struct tv_source *s, const struct tv_source_ask *ask,
+		       const struct tv_source_words *asked, struct tv_buf *body, struct tv_err *err)
 {
+	struct tv_source_words words = *asked;
 	const char *folder = getenv("TMPDIR");
 	tv_autofree char *path = NULL;
 	tv_autobuf struct tv_buf printed = TV_BUF_INIT;
@@ -259,8 +269,8 @@ static int run_to_file(const struct tv_source *s, struct tv_source_words *words,
 	tv_autoclose int made = mkostemp(path, O_CLOEXEC);
 	if (made < 0)
 		return tv_err_sys(err, -errno, "cannot make '%s'", path);
-	words->output = path;
-	int r = run(s, words, &printed, err);
+	words.output = path;
+	int r = run(s, ask, &words, &printed, err);
 	/* by its name: the program may have put another file there */
 	tv_autoclose int fd = r < 0 ? -1 : open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (r == 0)
@@ -270,16 +280,22 @@ static int run_to_file(const struct tv_source *s, struct tv_source_words *words,
 	return r;
 }
 
-int tv_read_exec(const struct tv_source *s, struct tv_duck *duck, const char *symbol, int64_t from,
-		 int64_t to, struct tv_bars *out, struct tv_err *err)
+/* Text cannot begin so: "PAR1" is how every Parquet file does (parquet-format, README). */
+static bool is_parquet(const struct tv_buf *body)
 {
-	tv_autofree char *own = NULL;
-	tv_autobuf struct tv_buf body = TV_BUF_INIT;
-	(void)duck;
-	int r = tv_source_own_symbol(s, symbol, &own, err);
-	if (r < 0)
-		return r;
-	struct tv_source_words words = { .symbol = own, .plain = symbol, .from = from, .to = to };
-	r = s->to_file ? run_to_file(s, &words, &body, err) : run(s, &words, &body, err);
-	return r < 0 ? r : s->kind->parse(s, own, (const char *)body.data, body.len, out, err);
+	return body->len >= 4 && memcmp(body->data, "PAR1", 4) == 0;
+}
+
+int tv_read_exec(const struct tv_source *s, const struct tv_source_ask *ask, const char *own,
+		 struct tv_source_body *out, struct tv_err *err)
+{
+	const struct tv_source_words words = {
+		.symbol = own, .plain = ask->symbol, .from = ask->from, .to = ask->to
+	};
+	snprintf(out->name, sizeof(out->name), "what the program %s",
+		 s->to_file ? "wrote" : "printed");
+	int r = s->to_file ? run_to_file(s, ask, &words, &out->bytes, err)
+			   : run(s, ask, &words, &out->bytes, err);
+	out->parquet = r == 0 && is_parquet(&out->bytes);
+	return r;
 }

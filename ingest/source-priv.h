@@ -19,6 +19,13 @@ struct tv_layout {
 	bool volume_optional;
 };
 
+/* What a folder or a program has of a symbol. */
+struct tv_source_body {
+	struct tv_buf bytes;
+	char name[256]; /* for messages */
+	bool parquet;	/* else text, which the kind parses */
+};
+
 struct tv_source_kind {
 	const char *name;
 	const char *base;   /* the public API's, or NULL where settings say it */
@@ -27,8 +34,9 @@ struct tv_source_kind {
 	unsigned page_days; /* 0: any number in one request */
 	int (*parse)(const struct tv_source *s, const char *symbol, const char *body, size_t n,
 		     struct tv_bars *out, struct tv_err *err);
-	int (*read)(const struct tv_source *s, struct tv_duck *duck, const char *symbol,
-		    int64_t from, int64_t to, struct tv_bars *out, struct tv_err *err);
+	/* The bytes of a source that is not HTTP. */
+	int (*read)(const struct tv_source *s, const struct tv_source_ask *ask, const char *own,
+		    struct tv_source_body *out, struct tv_err *err);
 };
 
 struct tv_source {
@@ -95,10 +103,24 @@ int tv_parse_csv(const struct tv_source *s, const char *symbol, const char *body
 		 struct tv_bars *out, struct tv_err *err);
 int tv_parse_json(const struct tv_source *s, const char *symbol, const char *body, size_t n,
 		  struct tv_bars *out, struct tv_err *err);
-int tv_read_folder(const struct tv_source *s, struct tv_duck *duck, const char *symbol,
-		   int64_t from, int64_t to, struct tv_bars *out, struct tv_err *err);
-int tv_read_exec(const struct tv_source *s, struct tv_duck *duck, const char *symbol, int64_t from,
-		 int64_t to, struct tv_bars *out, struct tv_err *err);
+int tv_read_folder(const struct tv_source *s, const struct tv_source_ask *ask, const char *own,
+		   struct tv_source_body *out, struct tv_err *err);
+int tv_read_exec(const struct tv_source *s, const struct tv_source_ask *ask, const char *own,
+		 struct tv_source_body *out, struct tv_err *err);
+
+#define TV_COLUMN_ABSENT (-1)
+
+/* Which of the names is which column: those of the settings, else the usual ones. -EPROTO when one is
+ * missing, or is there twice. */
+int tv_source_columns(const struct tv_layout *layout, char *const *names, int n, int at[TV_COLUMNS],
+		      struct tv_err *err);
+
+/* Appends the rows of a Parquet file; its columns are found as those of CSV. -ENOSYS without DuckDB. */
+int tv_parse_parquet(const struct tv_source *s, struct tv_duck *duck,
+		     const struct tv_source_body *body, struct tv_bars *out, struct tv_err *err);
+
+/* A number that is a time, as JSON has it. */
+int tv_source_whole_seconds(double v, enum tv_time_form form, int64_t *seconds, struct tv_err *err);
 
 /* Fills the layout, folder, argv and so on of a source from its settings. */
 int tv_source_settings(struct tv_source *s, const cJSON *settings, struct tv_secrets *secrets,

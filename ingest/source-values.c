@@ -33,7 +33,7 @@ int tv_source_number(const char *text, double *out, struct tv_err *err)
 	return 0;
 }
 
-static int whole_seconds(double v, enum tv_time_form form, int64_t *seconds, struct tv_err *err)
+int tv_source_whole_seconds(double v, enum tv_time_form form, int64_t *seconds, struct tv_err *err)
 {
 	bool ms = form == TV_TIME_MILLISECONDS || (form == TV_TIME_AUTO && fabs(v) >= SECONDS_MAX);
 	double s = ms ? v / 1000 : v;
@@ -71,7 +71,7 @@ int tv_source_time(const char *text, enum tv_time_form form, int64_t *seconds, s
 		return date_text(text, seconds, err);
 	double v;
 	int r = tv_source_number(text, &v, err);
-	return r < 0 ? r : whole_seconds(v, form, seconds, err);
+	return r < 0 ? r : tv_source_whole_seconds(v, form, seconds, err);
 }
 
 int tv_source_value_time(const cJSON *value, enum tv_time_form form, int64_t *seconds,
@@ -80,7 +80,7 @@ int tv_source_value_time(const cJSON *value, enum tv_time_form form, int64_t *se
 	if (cJSON_IsString(value))
 		return tv_source_time(value->valuestring, form, seconds, err);
 	if (cJSON_IsNumber(value) && form != TV_TIME_TEXT_DATE)
-		return whole_seconds(value->valuedouble, form, seconds, err);
+		return tv_source_whole_seconds(value->valuedouble, form, seconds, err);
 	return tv_err_set(err, -EPROTO, "not a time");
 }
 

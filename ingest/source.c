@@ -236,16 +236,34 @@ int tv_source_parse(const struct tv_source *s, const char *symbol, long http_sta
 	return tv_err_set(err, r, "%s from %s: %s", symbol, s->name, why.text);
 }
 
-int tv_source_read(const struct tv_source *s, struct tv_duck *duck, const char *symbol,
-		   int64_t from, int64_t to, struct tv_bars *out, struct tv_err *err)
+static int parse_body(const struct tv_source *s, const struct tv_source_ask *ask, const char *own,
+		      const struct tv_source_body *got, struct tv_bars *out, struct tv_err *why)
+{
+	const char *text = got->bytes.data ? (const char *)got->bytes.data : "";
+	if (got->parquet)
+		return tv_parse_parquet(s, ask->duck, got, out, why);
+	int r = s->kind->parse(s, own, text, got->bytes.len, out, why);
+	return r < 0 ? explain(s, own, 0, text, got->bytes.len, r, why) : 0;
+}
+
+int tv_source_read(const struct tv_source *s, const struct tv_source_ask *ask, struct tv_bars *out,
+		   struct tv_buf *body, struct tv_err *err)
 {
 	struct tv_err why = TV_ERR_INIT;
+	struct tv_source_body got = { .bytes = TV_BUF_INIT };
+	tv_autofree char *own = NULL;
 	size_t before = out->n;
-	int r = s->kind->read ? s->kind->read(s, duck, symbol, from, to, out, &why)
+	int r = s->kind->read ? tv_source_own_symbol(s, ask->symbol, &own, &why)
 			      : tv_err_set(&why, -EINVAL, "it is asked over HTTP");
-	if (r == 0)
-		return 0;
-	out->n = before;
-	tv_secrets_redact(s->secrets, why.text);
-	return tv_err_set(err, r, "%s from %s: %s", symbol, s->name, why.text);
+	r = r ?: s->kind->read(s, ask, own, &got, &why);
+	r = r ?: parse_body(s, ask, own, &got, out, &why);
+	if (r < 0) {
+		out->n = before;
+		tv_secrets_redact(s->secrets, why.text);
+		tv_err_set(err, r, "%s from %s: %s", ask->symbol, s->name, why.text);
+	}
+	if (r == -EPROTO && body && got.bytes.len)
+		tv_buf_add(body, got.bytes.data, got.bytes.len);
+	tv_buf_free(&got.bytes);
+	return r;
 }

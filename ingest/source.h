@@ -1,7 +1,7 @@
 /*
  * Where prices come from. A source is one entry of "sources" in the settings, chosen by a symbol's
  * exchange: an exchange's public API, a URL template with a description of its answer, a folder of
- * CSV files, or a program. It says which URLs to ask for, and turns one body into rows.
+ * CSV or Parquet files, or a program. It says which URLs to ask for, and turns one body into rows.
  *
  * Nothing here touches the network. Sources do not change once they are made, so threads may share
  * them. Rows are given as the source has them, oldest first: to judge them (order, duplicates, prices)
@@ -20,6 +20,7 @@
 #include "store/base/buf.h"
 #include "store/base/err.h"
 #include "store/base/json.h"
+#include "store/base/progress.h"
 
 #define TV_SOURCE_NEVER INT64_MIN /* there is no last row yet */
 
@@ -62,10 +63,22 @@ int tv_source_parse(const struct tv_source *s, const char *symbol, long http_sta
 /* Takes the keys out of an answer that is kept; the new length. */
 size_t tv_source_redact(const struct tv_source *s, char *bytes, size_t n);
 
-/* Reads the rows of sources that are not HTTP: a file of a folder, or what a program writes. Without a
- * DuckDB (NULL) a Parquet file is -ENOSYS. */
-int tv_source_read(const struct tv_source *s, struct tv_duck *duck, const char *symbol,
-		   int64_t from, int64_t to, struct tv_bars *out, struct tv_err *err);
+struct tv_source_ask {
+	const char *symbol; /* the exchange's */
+	int64_t from, to;
+	struct tv_duck *duck; /* NULL: Parquet is -ENOSYS */
+
+	/* A program is ended when this asks to stop (-TV_E_INTERRUPTED), or at the deadline of
+	 * tv_boottime_ns (0: there is only its own). */
+	const struct tv_progress *progress;
+	uint64_t done, total; /* for the progress: how many symbols */
+	int64_t deadline_ns;
+};
+
+/* Reads the rows of sources that are not HTTP: a file of a folder, or what a program prints or writes.
+ * What was read and is no answer (-EPROTO) is appended to body (or NULL), keys and all. */
+int tv_source_read(const struct tv_source *s, const struct tv_source_ask *ask, struct tv_bars *out,
+		   struct tv_buf *body, struct tv_err *err);
 
 /* The days to ask for when rows up to `last` are there: from `overlap_days` before it, so that changed
  * history is seen, to the last day that is over. False when nothing can be new. */

@@ -240,6 +240,59 @@ def test_a_program_writes_rows_to_a_file(collect, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["sources.json"], "the file is gone"
 
 
+def script(tmp_path, text, **more):
+    """A program in a file: the braces of its text are not a template's."""
+    (tmp_path / "fetcher.py").write_text(text)
+    made = program("", **more)
+    made["P"]["argv"][1:3] = [str(tmp_path / "fetcher.py")]
+    return made
+
+
+FETCHER = """
+import pandas, sys
+frame = pandas.DataFrame({bars!r}, columns=["Date", "Open", "High", "Low", "Close", "Volume"])
+frame["Date"] = pandas.to_datetime(frame["Date"], unit="s", utc=True)
+frame = frame.set_index("Date").astype({{"Volume": "int64"}}).assign(Dividends=0.0)
+{change}
+{to}
+"""
+TO_STDOUT, TO_FILE = "sys.stdout.buffer.write(frame.to_parquet())", "frame.to_parquet(sys.argv[3])"
+
+
+@pytest.mark.parametrize("to, change, more", [
+    (TO_STDOUT, "", {}),
+    (TO_FILE, "", {}),
+    (TO_FILE, "frame = frame.iloc[:, ::-1].reset_index()", {}),
+    (TO_FILE, "frame.index.name = None", {}),
+    (TO_FILE, "frame.index = frame.index.astype('int64') // 10**6", {}),
+    (TO_FILE, "frame = frame.drop(columns='Volume').rename(columns={'Close': 'last'})",
+     {"columns": {"close": "last", "volume": None}}),
+], ids=["stdout", "file", "other-order", "index-without-name", "milliseconds", "other-names"])
+def test_a_fetcher_with_pandas(collect, tmp_path, to, change, more):
+    """What it prints or writes may be Parquet, in pandas' own shapes."""
+    settings = script(tmp_path, FETCHER.format(bars=BARS, change=change, to=to), **more)
+    if to == TO_FILE:
+        settings["P"] |= {"output": "file", "argv": [*settings["P"]["argv"], "{output}"]}
+    got, _ = collect(settings, "P:A", env={"TMPDIR": str(tmp_path)})
+    wanted = [[*bar[:5], 0] if "columns" in more else bar for bar in BARS]
+    assert got["A"]["error"] == "" and got["A"]["rows"] == wanted
+    assert {p.name for p in tmp_path.iterdir()} == {"fetcher.py", "sources.json"}
+
+
+@pytest.mark.parametrize("text, says", [
+    ("import os; os.write(1, b'PAR1 and no more')", "what the program printed' cannot be read as Parquet"),
+    ("import pandas, sys; sys.stdout.buffer.write(pandas.DataFrame({'timestamp': [1]}).to_parquet())",
+     "there is no column open"),
+    ("import pandas, sys; sys.stdout.buffer.write(pandas.DataFrame({c: ['x'] for c in "
+     "('time', 'open', 'high', 'low', 'close', 'vol')}).to_parquet())", "its type is text"),
+])
+def test_parquet_that_is_none(collect, tmp_path, text, says):
+    """It is evidence."""
+    got, _ = collect(script(tmp_path, text), "P:A")
+    assert got["A"]["code"] == errno.EPROTO and says in got["A"]["error"], got["A"]["error"]
+    assert got["A"]["evidence"].startswith("PAR1")
+
+
 @pytest.mark.parametrize("text, says", [
     ("import sys; sys.exit('x' * 1000 + ' no such symbol')", r"exit code 1; it says: x+ no such symbol$"),
     ("import os; os.kill(os.getpid(), 9)", "killed by signal 9"),
