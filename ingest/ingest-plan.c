@@ -125,6 +125,54 @@ static bool is_there(struct tv_ingest_job *job, const char *file)
 	return fd >= 0;
 }
 
+static bool is_known(const struct tv_ingest_job *job, const char *symbol)
+{
+	return tv_symbol_map_find(job->tables.catalog, symbol) >= 0 ||
+	       tv_symbol_map_find(job->tables.health, symbol) >= 0;
+}
+
+/* A_B:C and A:B_C would have one file. Only the one that is known already may have it; who else that is
+ * known, or asked for as well, would have it: owned, NULL when there is none. */
+static int find_namesake(const struct tv_ingest_job *job, const char *symbol, char **out,
+			 struct tv_err *err)
+{
+	tv_autofree char *other = strdup(symbol);
+	size_t colon = strcspn(symbol, ":");
+	bool known = is_known(job, symbol), found = false;
+	if (!other)
+		return tv_err_nomem(err);
+	for (size_t i = 1; other[i] && !found; i++) {
+		if (other[i] != '_' || !other[i + 1])
+			continue;
+		other[colon] = '_';
+		other[i] = ':';
+		bool there = is_known(job, other);
+		bool asked = tv_candidates_find(job->how->candidates, other);
+		found = known ? asked && there : asked || there;
+		if (!found) {
+			other[i] = '_';
+			other[colon] = ':';
+		}
+	}
+	*out = found ? tv_steal_ptr(&other) : NULL;
+	return 0;
+}
+
+/* 1: nobody else has its file; else it has failed. */
+static int check_name(struct tv_ingest_job *job, struct tv_ingested *item, struct tv_err *err)
+{
+	tv_autofree char *other = NULL;
+	struct tv_err why = TV_ERR_INIT;
+	int r = find_namesake(job, item->symbol, &other, err);
+	if (r < 0 || !other)
+		return r < 0 ? r : 1;
+	tv_err_set(&why, -EEXIST, "its file would be that of %s", other);
+	r = tv_ingest_end(item, TV_FAILED, why.text, err);
+	tv_free_p(&item->file);
+	item->file = NULL; /* it is not this one's: neither published nor dropped */
+	return r;
+}
+
 /* 1: it is to be fetched, from its source, the days of *ask. */
 static int plan_one(struct tv_ingest_job *job, struct tv_ingested *item, struct tv_collect_ask *ask,
 		    struct tv_err *err)
@@ -135,6 +183,9 @@ static int plan_one(struct tv_ingest_job *job, struct tv_ingested *item, struct 
 	int64_t last;
 	if (tv_bars_file_name(item->symbol, &item->file, &why) < 0)
 		return tv_ingest_end(item, TV_FAILED, why.text, err);
+	int r = check_name(job, item, err);
+	if (r <= 0)
+		return r;
 	bool known = tv_catalog_get(job->tables.catalog, item->symbol, &entry);
 	int64_t age = known && entry.freshness != TV_CATALOG_UNKNOWN ? how->now_s - entry.freshness
 								     : INT64_MAX;
@@ -145,7 +196,7 @@ static int plan_one(struct tv_ingest_job *job, struct tv_ingested *item, struct 
 		return tv_ingest_end(item, TV_FAILED,
 				     "no source serves its exchange; add one to \"sources\"", err);
 	item->source = tv_source_name(source);
-	int r = last_day(job, item, known ? &entry : NULL, &last, &why);
+	r = last_day(job, item, known ? &entry : NULL, &last, &why);
 	if (r == -ENOMEM || r == -TV_E_INTERRUPTED)
 		return tv_err_set(err, r, "%s", why.text);
 	if (r < 0)

@@ -1,16 +1,16 @@
 /*
- * A program as a source: it prints CSV or Parquet, or writes it to the file {output}. It gets the arguments and
- * the variables that the settings name and nothing else, no input, a process group of its own, and a
- * deadline after which the whole group is killed. Keys go into its environment, never into arguments,
- * which every user can read.
+ * A program as a source: it prints CSV or Parquet, or writes it to the file {output}. It gets the
+ * arguments and the variables that the settings name and nothing else, no input, a process group of its
+ * own, and a deadline after which the whole group is killed. Keys go into its environment, never into
+ * arguments, which every user can read.
  */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,8 +20,8 @@
 #include "store/base/clock.h"
 #include "store/base/io.h"
 
-#define TAIL 8192   /* bytes of stderr that are kept … */
 #define POLL_MS 100 /* how late a request to stop may be seen */
+#define TAIL 8192   /* bytes of stderr that are kept … */
 #define SHOWN 300   /* … and that an error shows: a key that is cut in two is not among them */
 
 struct program {
@@ -77,35 +77,50 @@ static int expand_all(const struct tv_source *s, char **templates,
 	return 0;
 }
 
+/* In the child: only calls that are safe between fork and exec. Comes back when it cannot become it. */
+static void become(char **argv, char **env, int out, int errors, pid_t parent)
+{
+	sigset_t none;
+	int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	sigemptyset(&none);
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL);
+	/* tvfs may be killed: then nobody would end it */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent || setpgid(0, 0) < 0 ||
+	    nothing < 0 || dup2(nothing, 0) < 0 || dup2(out, 1) < 0 || dup2(errors, 2) < 0 ||
+	    sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+		return;
+	execvpe(argv[0], argv, env);
+}
+
+/* Returns when the program is running, or with why it is not. */
 static int spawn(struct program *p, char **argv, char **env, int out, int errors)
 {
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	sigemptyset(&none);
-	sigfillset(&all);
-	int r = posix_spawn_file_actions_init(&files);
-	if (r)
-		return -r;
-	r = posix_spawnattr_init(&attributes);
-	if (r) {
-		posix_spawn_file_actions_destroy(&files);
-		return -r;
+	tv_autoclose int from = -1, to = -1; /* closed by exec, or tells errno */
+	int pair[2], code = 0;
+	pid_t parent = getpid();
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return -errno;
+	from = pair[0];
+	to = pair[1];
+	p->pid = fork();
+	if (p->pid < 0)
+		return -errno;
+	if (p->pid == 0) {
+		become(argv, env, out, errors, parent);
+		code = errno;
+		_exit(write(to, &code, sizeof(code)) < 0 ? 126 : 127);
 	}
-	r = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-	r = r ?: posix_spawn_file_actions_adddup2(&files, out, 1);
-	r = r ?: posix_spawn_file_actions_adddup2(&files, errors, 2);
-	r = r ?: posix_spawnattr_setpgroup(&attributes, 0);
-	r = r ?: posix_spawnattr_setsigmask(&attributes, &none);
-	r = r ?: posix_spawnattr_setsigdefault(&attributes, &all);
-	r = r
-		    ?: posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP |
-								     POSIX_SPAWN_SETSIGMASK |
-								     POSIX_SPAWN_SETSIGDEF);
-	r = r ?: posix_spawnp(&p->pid, argv[0], &files, &attributes, argv, env);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&files);
-	return -r;
+	setpgid(p->pid, p->pid); /* whoever is first */
+	close(tv_steal_fd(&to));
+	ssize_t n;
+	while ((n = read(from, &code, sizeof(code))) < 0 && errno == EINTR)
+		;
+	if (n != (ssize_t)sizeof(code))
+		return 0;
+	while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return code ? -code : -ECHILD;
 }
 
 static int begin(struct program *p, char **argv, char **env, struct tv_err *err)

@@ -89,9 +89,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class PriceServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+    host = "127.0.0.1"
 
     def __init__(self, certificate=None):
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__((self.host, 0), Handler)
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
@@ -109,8 +110,8 @@ class PriceServer(http.server.ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(certificate=None):
-    server = PriceServer(certificate)
+def serving(certificate=None, kind=PriceServer):
+    server = kind(certificate)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
