@@ -15,6 +15,8 @@
 /* Each key stands twice in the mapping, as it is and percent-encoded (at most three times as long). */
 #define ARENA_BYTES ((size_t)TV_SECRETS_MAX * (4 * TV_SECRET_MAX + 2))
 
+#define CUT_MIN 4 /* characters of a key at a text's end that give it away */
+
 struct secret {
 	char *name; /* owned */
 	char *text, *encoded;
@@ -196,19 +198,62 @@ int tv_secrets_add_file(struct tv_secrets *s, const char *name, const char *path
 	return r;
 }
 
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
+}
+
+/* Whether the bytes begin with the two hexadecimal digits of a character. */
+static bool is_hex_of(char c, const char *bytes, size_t n)
+{
+	return n >= 2 && hex_digit(bytes[0]) == (unsigned char)c >> 4 &&
+	       hex_digit(bytes[1]) == ((unsigned char)c & 15);
+}
+
+/* How many bytes a key has that stands at their beginning: as it is, or with any of its characters
+ * percent-encoded or escaped as in JSON (servers write \/ for /). 0: none. *end: the bytes ended
+ * within it, behind CUT_MIN characters of it or more. */
+static size_t key_length(const char *key, const char *bytes, size_t n, size_t seen, bool *end)
+{
+	if (!*key)
+		return 0;
+	if (!n || (*bytes == '%' && n < 3) || (*bytes == '\\' && n < 6))
+		*end = *end || seen >= CUT_MIN;
+	if (!n)
+		return 0;
+	const size_t forms[] = {
+		bytes[0] == *key ? 1 : 0,
+		bytes[0] == '%' && is_hex_of(*key, bytes + 1, n - 1) ? 3 : 0,
+		bytes[0] == '\\' && *key != '\\' && n > 1 && bytes[1] == *key ? 2 : 0,
+		n > 5 && memcmp(bytes, "\\u00", 4) == 0 && is_hex_of(*key, bytes + 4, n - 4) ? 6
+											     : 0,
+	};
+	for (size_t i = 0; i < TV_ARRAY_LEN(forms); i++) {
+		if (!forms[i])
+			continue;
+		if (!key[1])
+			return forms[i];
+		size_t rest = key_length(key + 1, bytes + forms[i], n - forms[i], seen + 1, end);
+		if (rest)
+			return forms[i] + rest;
+	}
+	return 0;
+}
+
 /* The length of the longest key that the bytes begin with: one may be a part of another. */
-static size_t key_at(const struct tv_secrets *s, const char *bytes, size_t n)
+static size_t key_at(const struct tv_secrets *s, const char *bytes, size_t n, bool *end)
 {
 	size_t longest = 0;
 	for (size_t i = 0; i < s->len; i++) {
-		const char *forms[] = { s->items[i].text, s->items[i].encoded };
-		for (size_t k = 0; k < TV_ARRAY_LEN(forms); k++) {
-			if (forms[k][0] != bytes[0])
-				continue;
-			size_t len = strlen(forms[k]);
-			if (len > longest && len <= n && memcmp(bytes, forms[k], len) == 0)
-				longest = len;
-		}
+		const char *key = s->items[i].text;
+		if (bytes[0] != *key && bytes[0] != '%' && bytes[0] != '\\')
+			continue;
+		size_t len = key_length(key, bytes, n, 0, end);
+		if (len > longest)
+			longest = len;
 	}
 	return longest;
 }
@@ -220,7 +265,10 @@ size_t tv_secrets_redact_bytes(const struct tv_secrets *s, char *bytes, size_t n
 	if (!s || !s->len)
 		return n;
 	for (size_t from = 0; from < n;) {
-		size_t len = key_at(s, bytes + from, n - from);
+		bool end = false;
+		size_t len = key_at(s, bytes + from, n - from, &end);
+		if (!len && end) /* somebody cut the text within a key */
+			len = n - from;
 		if (len) {
 			memcpy(bytes + to, stars, sizeof(stars));
 			to += sizeof(stars);

@@ -37,8 +37,8 @@ int tv_secrets_add_file(struct tv_secrets *s, const char *name, const char *path
 const char *tv_secrets_get(const struct tv_secrets *s, const char *name);
 const char *tv_secrets_get_encoded(const struct tv_secrets *s, const char *name);
 
-/* Replaces every key in the text, also in its percent-encoded form, by "***" in place (which never
- * makes it longer). Either may be NULL. */
+/* Replaces every key in the text by "***" in place (which never makes it longer): as it is, percent-encoded,
+ * escaped as in JSON, and cut off by the text's end. Either may be NULL. */
 void tv_secrets_redact(const struct tv_secrets *s, char *text);
 
 /* The same for bytes that may hold NULs; the new length. */

@@ -322,24 +322,3 @@ def test_an_interrupted_call_goes_on(project, market):
     assert market.server.paths() == ["/v8/finance/chart/GOOG"]
     assert [item["symbol"] for item in done["symbols"] if item.get("resumed")] == STOCKS[:2]
     assert not list(spool.iterdir())
-
-
-def test_keys_are_seen_nowhere(project, market):
-    """Sent to the source, and in no output, no file and no commit."""
-    key = "k3y-Pl4nted/With+Odd=Chars"
-    market.server.routes["/bars"] = lambda request: (
-        market.chart(type(request)("/v8/finance/chart/AAPL", {"period1": "0", "period2": "9999999999"}, {}, 0))
-        if request.headers.get("X-Key") == key else Answer(f"wrong key {key}".encode(), 403))
-    source = {"kind": "json", "url": f"{market.server.base}/bars?token={{key}}", "headers": ["X-Key: {key}"],
-              "keys": {"key": {"env": "PLANTED_KEY"}}, "rows": "chart.result.0"}
-    project.configure(market.settings() | {"sources": {"NASDAQ": source}})
-    where = ["--folder", project.lake] if project.folder else []
-    done = project.tvfs("ingest", *where, "NASDAQ:AAPL", status=13, env={"PLANTED_KEY": key})
-    market.server.routes["/bars"] = Answer(f"no {key} here".encode(), 500)
-    again = project.tvfs("ingest", *where, "NASDAQ:AAPL", status=15, env={"PLANTED_KEY": key})
-    said = done.stdout + done.stderr + again.stdout + again.stderr
-    from_query = market.server.seen[0].query["token"]
-    assert from_query == key and market.server.seen[0].headers["X-Key"] == key
-    written = b"".join(p.read_bytes() for p in project.path.rglob("*") if p.is_file())
-    for form in (key, "k3y-Pl4nted%2FWith%2BOdd%3DChars", "Pl4nted"):
-        assert form not in said and form.encode() not in written, form

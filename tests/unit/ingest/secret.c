@@ -102,7 +102,16 @@ static void redaction(void **state)
 		{ KEY KEY, "******" },
 		{ "x?k=planted%2Bkey%2F1&y", "x?k=***&y" },
 		{ "planted+key", "***" },
-		{ "planted+ke", "planted+ke" },
+		{ "planted-key", "planted-key" },
+		{ "x?k=planted%2bkey%2f1&y", "x?k=***&y" },
+		{ "{\"k\": \"planted+key\\/1\"}", "{\"k\": \"***\"}" },
+		{ "planted\\u002Bkey\\u002f1.", "***." },
+		{ "a text that was cut: planted+ke", "a text that was cut: ***" },
+		{ "planted%2", "***" },
+		{ "a plan", "a ***" },
+		{ "a pla", "a pla" },
+		{ "planted%2x", "planted%2x" },
+		{ "planted\\", "***" },
 	};
 	tv_auto(tv_secrets_free_p) struct tv_secrets *s = new_set();
 	setenv("PLANTED", KEY, 1);
