@@ -94,6 +94,9 @@ static int find_columns(const char *file, const struct tv_duck_result *rows,
 	for (size_t i = 0; i < rows->n_columns; i++) {
 		const struct tv_duck_column *column = &rows->columns[i];
 		int number = number_of(column->name);
+		if (number < 0 &&
+		    strncmp(column->name, TV_PANDAS_INDEX, strlen(TV_PANDAS_INDEX)) == 0)
+			continue;
 		if (number < 0)
 			return tv_err_set(err, -TV_E_GATE,
 					  "'%s', column '%s' (%s): bars have no such column", file,

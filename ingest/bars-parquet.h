@@ -4,7 +4,8 @@
  * Reading takes what people's programs write. The six columns are found by name, in any order and any
  * row groups; a time may be an integer, a double, a date or a timestamp of any unit; a price or volume
  * any integer or float. A value that a column of the documented type (int64 seconds, double) cannot hold
- * exactly is an error, as are nulls, missing columns and others beyond the six. (A zoned timestamp in
+ * exactly is an error, as are nulls, missing columns and others beyond the six, but for the index without a
+ * name that pandas stores after rows were left out. (A zoned timestamp in
  * nanoseconds is read in microseconds.) Rows are taken as they stand: order and sense of the numbers are
  * judged elsewhere, NaN and infinity are read and written.
  *
@@ -15,6 +16,8 @@
 
 #include "ingest/bars.h"
 #include "ingest/parquet.h"
+
+#define TV_PANDAS_INDEX "__index_level_" /* then its number, and "__" */
 
 /* -TV_E_GATE names file, column and row (from 0). *out holds nothing before (TV_BARS_INIT). */
 int tv_bars_read(const struct tv_parquet *file, struct tv_bars *out, struct tv_err *err);

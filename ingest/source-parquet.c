@@ -9,7 +9,7 @@
 #include "store/base/io.h"
 
 #define COLUMNS_MAX 1000
-#define NO_NAME "__index_level_0__" /* how pandas calls an index that has none */
+#define NO_NAME TV_PANDAS_INDEX "0__"
 
 /* The names that the columns are looked up by. The index without a name is the time, if nothing else is. */
 static void name_columns(const struct tv_source *s, const struct tv_duck_result *head, char **names)

@@ -112,6 +112,7 @@ ACCEPTED = {
     "nanoseconds-utc": lambda f: f.assign(timestamp=times(f, "ns", "UTC")),
     "other-zone": lambda f: f.assign(timestamp=times(f, "ns", "UTC").dt.tz_convert("America/New_York")),
     "date": lambda f: f.assign(timestamp=times(f, "s").dt.date),
+    "index-without-name": lambda f: f.set_index(pd.RangeIndex(1, 1001, 2).astype("int64").to_series()),
     "nullable": lambda f: f.convert_dtypes(),
     "time-as-index": lambda f: f.assign(timestamp=times(f, "ns", "UTC")).set_index("timestamp"),
 }
@@ -125,8 +126,6 @@ def test_exact_conversions(tool, plain, tmp_path, name):
 
 
 REFUSED = {
-    "index-column": (lambda f: f.set_index(pd.RangeIndex(1, 1001, 2).astype("int64").to_series()),
-                     "column '__index_level_0__'"),
     "null": (lambda f: f.assign(close=f["close"].where(f.index != 321)), "column 'close' (double), row 321:"),
     "text": (lambda f: f.astype({"close": str}), "column 'close': its type is text"),
     "decimal": (lambda f: f.assign(close=pd.array(f["close"], dtype=pd.ArrowDtype(pa.decimal128(20, 4)))),
