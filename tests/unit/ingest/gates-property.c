@@ -1,6 +1,7 @@
 /*
- * Gates on random series: in a clean one nothing is found; with one defect planted at a random place it is
- * found there, and nothing else is. Seeds are fixed, so a failure comes again.
+ * Gates on random series: in a clean one nothing is found; with one defect planted at a random place, or at an
+ * end, it is found there, and nothing else is; several are found as if each were alone; limits hold to the last
+ * bit. Seeds are fixed, so a failure comes again.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -431,6 +432,251 @@ static void planted(void **state)
 	}
 }
 
+/* --- several at once ---------------------------------------------------------------------------- */
+
+#define AT_ONCE 3
+
+/* What has its place at random; not what hides others: without order later gates do not look, and of the
+ * ends of a series there are only two. */
+static plant *const mixed[] = { plant_again,   plant_hours,   plant_value, plant_high, plant_low,
+				plant_off_day, plant_weekend, plant_copy,  plant_idle, plant_spike,
+				plant_shift,   plant_wick,    plant_gap };
+
+static bool is_told(const struct tv_findings *f, const struct want *want)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->told[i].gate == want->gate && f->told[i].severity == want->severity &&
+		    f->told[i].row == want->row && f->told[i].rows == want->rows)
+			return true;
+	return false;
+}
+
+/* Plants from the last third to the first one: what is put in moves the rows behind it. 0: two would be
+ * too near. */
+static size_t plant_many(struct series *s, struct want wants[AT_ONCE + 1])
+{
+	size_t n = 0, third = s->b.n / AT_ONCE;
+	static plant *const ends[] = { plant_future, plant_stale };
+	n += ends[below(&s->seed, 2)](s, below(&s->seed, 40), &wants[0]);
+	for (size_t zone = AT_ONCE; zone-- > 0;) {
+		size_t row = zone * third + EDGE + below(&s->seed, EDGE), before = s->b.n;
+		plant *one = mixed[below(&s->seed, TV_ARRAY_LEN(mixed))];
+		if (!one(s, row, &wants[n]))
+			continue;
+		/* it went on to a weekend near the next one */
+		if (wants[n].row + EDGE > (zone + 1) * third)
+			return 0;
+		for (size_t i = 0; i < n; i++)
+			wants[i].row += s->b.n - before;
+		n++;
+	}
+	return n;
+}
+
+/* Each is found as if it were alone, and nothing else is. */
+static void combined(void **state)
+{
+	(void)state;
+	size_t all = 0;
+	for (size_t k = 0; k < 4 * TV_ARRAY_LEN(calendars) * (size_t)SERIES; k++) {
+		tv_auto(free_series) struct series s;
+		tv_autofindings struct tv_findings f = TV_FINDINGS_INIT;
+		tv_autojudged struct tv_judged j = TV_JUDGED_INIT;
+		struct want wants[AT_ONCE + 1];
+		size_t times = 0, cut = 0;
+		make(&s, calendars[k / SERIES % TV_ARRAY_LEN(calendars)], UINT64_C(80) << 32 | k);
+		if (s.b.n < AT_ONCE * 40)
+			continue;
+		size_t n = plant_many(&s, wants);
+		if (!n)
+			continue;
+		assert_int_equal(tv_gates_judge(&s.b, &s.rules, s.fetched, &f, &j, NULL), 0);
+		for (size_t i = 0; i < n; i++) {
+			times += wants[i].gate == TV_GATE_FUTURE ? s.b.n - wants[i].row : 1;
+			cut += wants[i].severity == TV_CUT ? wants[i].rows : 0;
+			if (is_told(&f, &wants[i]))
+				continue;
+			describe(&s, "combined", &f);
+			fail_msg("series %zu, of %zu: %s %s row %zu rows %zu", k, n,
+				 tv_gate_text(wants[i].gate), tv_severity_text(wants[i].severity),
+				 wants[i].row, wants[i].rows);
+		}
+		if (tv_findings_times(&f, TV_GATES) != times || j.n_cut != cut) {
+			describe(&s, "combined", &f);
+			fail_msg("series %zu: %zu were planted", k, times);
+		}
+		all += n > 2;
+	}
+	assert_true(all > SERIES);
+}
+
+/* --- ends and limits ---------------------------------------------------------------------------- */
+
+static bool plant_first_wick(struct series *s, size_t row, struct want *want)
+{
+	bool high = below(&s->seed, 2);
+	if (high)
+		s->b.high[row] = fmax(s->b.open[row], s->b.close[row]) * 7;
+	else
+		s->b.low[row] = fmin(s->b.open[row], s->b.close[row]) / 7;
+	*want = (struct want){ TV_GATE_WICK, TV_RECORD, row, 1 };
+	return true;
+}
+
+static bool plant_last_copy(struct series *s, size_t row, struct want *want)
+{
+	struct tv_bar bar = tv_bars_get(&s->b, row - 1);
+	/* without it the series may be stale */
+	if (!counted_rows(s, row, 1) || bar.volume == 0 ||
+	    tv_gates_missing(&s->rules, bar.timestamp, s->fetched) > (int64_t)s->rules.gap_sessions)
+		return false;
+	put(s, row, &bar);
+	*want = (struct want){ TV_GATE_PADDING, TV_CUT, row, 1 };
+	return true;
+}
+
+static const struct {
+	plant *plant;
+	bool last;
+	size_t row; /* from the end that is meant */
+} ends[] = {
+	{ plant_value, false, 0 }, { plant_value, true, 0 },	   { plant_high, false, 0 },
+	{ plant_high, true, 0 },   { plant_low, false, 0 },	   { plant_low, true, 0 },
+	{ plant_hours, false, 0 }, { plant_hours, true, 0 },	   { plant_swap, false, 1 },
+	{ plant_swap, true, 0 },   { plant_double, false, 0 },	   { plant_double, true, 0 },
+	{ plant_again, false, 0 }, { plant_again, true, 0 },	   { plant_shift, false, 1 },
+	{ plant_shift, true, 0 },  { plant_gap, false, 1 },	   { plant_gap, true, 0 },
+	{ plant_idle, false, 1 },  { plant_first_wick, false, 0 }, { plant_last_copy, true, 0 },
+	{ plant_wick, true, 0 },   { plant_copy, false, 1 },
+};
+
+static void at_the_ends(void **state)
+{
+	(void)state;
+	for (size_t e = 0; e < TV_ARRAY_LEN(ends); e++) {
+		size_t places = 0;
+		for (size_t k = 0; k < TV_ARRAY_LEN(calendars) * (size_t)SERIES / 4; k++) {
+			tv_auto(free_series) struct series s;
+			tv_autofindings struct tv_findings f = TV_FINDINGS_INIT;
+			tv_autojudged struct tv_judged j = TV_JUDGED_INIT;
+			struct want want;
+			make(&s, calendars[k % TV_ARRAY_LEN(calendars)],
+			     (UINT64_C(81) + e) << 32 | k);
+			size_t row = ends[e].last ? s.b.n - 1 - ends[e].row : ends[e].row;
+			if (!ends[e].plant(&s, row, &want))
+				continue;
+			places++;
+			assert_int_equal(tv_gates_judge(&s.b, &s.rules, s.fetched, &f, &j, NULL),
+					 0);
+			if (as_wanted(&f, &j, &want))
+				continue;
+			describe(&s, ends[e].last ? "at the end" : "at the start", &f);
+			fail_msg("defect %zu: wanted %s %s row %zu rows %zu", e,
+				 tv_gate_text(want.gate), tv_severity_text(want.severity), want.row,
+				 want.rows);
+		}
+		assert_true(places > SERIES / 4);
+	}
+}
+
+/* How often a gate finds something once the row has just this close, and all behind moves with it. */
+static size_t toxic_at(uint64_t seed, const char *calendar, double limit_of_1, double beyond)
+{
+	tv_auto(free_series) struct series s;
+	tv_autofindings struct tv_findings f = TV_FINDINGS_INIT;
+	tv_autojudged struct tv_judged j = TV_JUDGED_INIT;
+	make(&s, calendar, seed);
+	size_t row = 1 + below(&s.seed, s.b.n - 1);
+	double limit = s.b.close[row - 1] * limit_of_1;
+	double at = beyond == limit_of_1 ? limit : nextafter(limit, beyond);
+	scale(&s.b, row, s.b.n, limit_of_1);
+	s.b.open[row] = s.b.close[row] = at;
+	s.b.high[row] = fmax(s.b.high[row], at);
+	s.b.low[row] = fmin(s.b.low[row], at);
+	assert_int_equal(tv_gates_judge(&s.b, &s.rules, s.fetched, &f, &j, NULL), 0);
+	assert_int_equal(tv_findings_times(&f, TV_GATES) - tv_findings_times(&f, TV_GATE_WICK),
+			 tv_findings_times(&f, TV_GATE_TOXICITY));
+	return tv_findings_times(&f, TV_GATE_TOXICITY);
+}
+
+/* The largest rise and the deepest fall that are let pass, and the next number behind. */
+static void returns_at_the_limit(void **state)
+{
+	(void)state;
+	const struct tv_gates_rules rules = tv_gates_defaults();
+	double up = 1 + rules.toxic_return, down = 1 - rules.toxic_fall;
+	for (size_t k = 0; k < TV_ARRAY_LEN(calendars) * (size_t)SERIES; k++) {
+		const char *calendar = calendars[k / SERIES];
+		uint64_t seed = UINT64_C(120) << 32 | k;
+		assert_int_equal(toxic_at(seed, calendar, up, up), 0);
+		assert_int_equal(toxic_at(seed, calendar, up, INFINITY), 1);
+		assert_int_equal(toxic_at(seed, calendar, down, down), 0);
+		assert_int_equal(toxic_at(seed, calendar, down, 0), 1);
+	}
+}
+
+static void remove_row(struct tv_bars *b, size_t row)
+{
+	memmove(b->timestamp + row, b->timestamp + row + 1, (b->n - 1 - row) * sizeof(int64_t));
+	for (size_t c = 0; c < TV_BARS_VALUES; c++) {
+		double *v = tv_bars_values(b, c);
+		memmove(v + row, v + row + 1, (b->n - 1 - row) * sizeof(double));
+	}
+	b->n--;
+}
+
+/* Takes rows out until so many sessions are missing before `row`. False when that cannot be had. */
+static bool open_gap(struct series *s, size_t row, int64_t sessions)
+{
+	int64_t missing = 0;
+	while (row + 2 < s->b.n && (missing = tv_gates_missing(&s->rules, s->b.timestamp[row - 1],
+							       s->b.timestamp[row])) < sessions)
+		remove_row(&s->b, row);
+	return row + 2 < s->b.n && missing == sessions;
+}
+
+/* Five missing sessions and six; one idle row less than are cut, and as many. */
+static void runs_at_the_limit(void **state)
+{
+	(void)state;
+	size_t gaps[2] = { 0, 0 }, runs[2] = { 0, 0 };
+	for (size_t k = 0; k < TV_ARRAY_LEN(calendars) * (size_t)SERIES; k++)
+		for (size_t over = 0; over < 2; over++) {
+			tv_auto(free_series) struct series gap, idle;
+			tv_autofindings struct tv_findings f = TV_FINDINGS_INIT,
+							   g = TV_FINDINGS_INIT;
+			tv_autojudged struct tv_judged j = TV_JUDGED_INIT, i = TV_JUDGED_INIT;
+			make(&gap, calendars[k / SERIES], UINT64_C(121) << 32 | k);
+			make(&idle, calendars[k / SERIES], UINT64_C(122) << 32 | k);
+			size_t row = 1 + below(&gap.seed, gap.b.n / 2);
+			if (open_gap(&gap, row, (int64_t)(gap.rules.gap_sessions + over))) {
+				assert_int_equal(tv_gates_judge(&gap.b, &gap.rules, gap.fetched, &f,
+								&j, NULL),
+						 0);
+				/* without the rows between them two may be far apart */
+				assert_int_equal(f.times[TV_GATE_GAP][TV_RECORD], over);
+				gaps[over]++;
+			}
+			size_t n = idle.rules.padding_run - 1 + over;
+			struct tv_bar bar = tv_bars_get(&idle.b, row - 1);
+			if (row + n + 1 >= idle.b.n || !counted_rows(&idle, row, n))
+				continue;
+			bar.open = bar.high = bar.low = bar.close;
+			bar.volume = 0;
+			for (size_t at = row; at < row + n; at++)
+				put(&idle, at, &bar);
+			assert_int_equal(tv_gates_judge(&idle.b, &idle.rules, idle.fetched, &g, &i,
+							NULL),
+					 0);
+			assert_int_equal(g.rows[TV_GATE_PADDING][TV_RECORD], n - over);
+			assert_int_equal(i.n_cut, over);
+			runs[over]++;
+		}
+	assert_true(gaps[0] > SERIES && gaps[1] > SERIES && runs[0] > SERIES && runs[1] > SERIES);
+}
+
+/* --- from row to row ---------------------------------------------------------------------------- */
+
 /* Fills a series with idle rows, copies and double rows at random. */
 static void litter(struct series *s)
 {
@@ -596,8 +842,14 @@ static void restatements(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(clean),	cmocka_unit_test(planted),
-		cmocka_unit_test(causal),	cmocka_unit_test(increments),
+		cmocka_unit_test(clean),
+		cmocka_unit_test(planted),
+		cmocka_unit_test(combined),
+		cmocka_unit_test(at_the_ends),
+		cmocka_unit_test(returns_at_the_limit),
+		cmocka_unit_test(runs_at_the_limit),
+		cmocka_unit_test(causal),
+		cmocka_unit_test(increments),
 		cmocka_unit_test(restatements),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
