@@ -7,6 +7,7 @@
 #include "ingest/bars-parquet.h"
 #include "ingest/ingest-priv.h"
 #include "store/base/cleanup.h"
+#include "store/base/io.h"
 
 #define BARS_SUFFIX "_1d.parquet"
 
@@ -23,8 +24,13 @@ int tv_ingest_put_evidence(struct tv_ingest_job *job, const struct tv_ingested *
 			   const char *suffix, const void *bytes, size_t n, struct tv_err *err)
 {
 	tv_autofree char *path = tv_ingest_evidence(item, suffix);
-	return path ? tv_lakehouse_put_bytes(job->lake, path, bytes, n, NULL, err)
-		    : tv_err_nomem(err);
+	/* not as bytes, which stay in memory: there may be thousands of it */
+	tv_autoclose int fd = memfd_create("evidence", MFD_CLOEXEC);
+	if (!path)
+		return tv_err_nomem(err);
+	int r = fd < 0 ? -errno : tv_io_write_all(fd, bytes, n);
+	return r < 0 ? tv_err_sys(err, r, "no memory file for '%s'", path)
+		     : tv_lakehouse_put(job->lake, path, fd, NULL, NULL, err);
 }
 
 int tv_ingest_drop_evidence(struct tv_ingest_job *job, const struct tv_ingested *item,

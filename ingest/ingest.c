@@ -9,6 +9,8 @@
 #include "store/base/cleanup.h"
 #include "store/base/clock.h"
 
+#define SPOOL_SECONDS (7 * TV_DAY_SECONDS) /* what nobody has asked for since is in nobody's way */
+
 /* --- items ------------------------------------------------------------------------------------- */
 
 int tv_ingest_end(struct tv_ingested *item, enum tv_outcome outcome, const char *reason,
@@ -245,6 +247,8 @@ static void clear_spool(const struct tv_ingest_job *job)
 	for (size_t i = 0; i < job->report->n && job->how->spool >= 0; i++)
 		if (job->report->items[i].file)
 			tv_spool_remove(job->how->spool, job->report->items[i].file);
+	if (job->how->spool >= 0)
+		tv_spool_sweep(job->how->spool, job->how->now_s - SPOOL_SECONDS);
 }
 
 int tv_ingest(struct tv_lakehouse *l, struct tv_duck *duck, const struct tv_ingest_how *how,

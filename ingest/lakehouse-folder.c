@@ -101,7 +101,8 @@ static int lake_open(struct tv_lakehouse *l, const char *path, struct tv_err *er
 {
 	struct lake *k = lake_of(l);
 	struct stat st = { 0 };
-	tv_autoclose int fd = openat(k->dirfd, path, O_RDONLY | O_CLOEXEC);
+	/* not to wait for somebody who writes into a FIFO */
+	tv_autoclose int fd = openat(k->dirfd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	int code = fd < 0 ? -errno : 0;
 	if (code == -ENOENT || code == -ENOTDIR) {
 		int r = note(k, path, &st, err);

@@ -1,9 +1,11 @@
 #include "ingest/spool.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/base/cleanup.h"
@@ -90,6 +92,20 @@ int tv_spool_load(int dirfd, const char *name, struct tv_spooled *what, struct t
 	bars->n = head.n;
 	*what = (struct tv_spooled){ head.from, head.to, head.fetched_s };
 	return 1;
+}
+
+void tv_spool_sweep(int dirfd, int64_t before_s)
+{
+	struct dirent **names = NULL;
+	int n = scandirat(dirfd, ".", &names, NULL, NULL);
+	for (int i = 0; i < n; i++) {
+		struct stat st;
+		if (fstatat(dirfd, names[i]->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && st.st_mtim.tv_sec < before_s)
+			unlinkat(dirfd, names[i]->d_name, 0);
+		free(names[i]);
+	}
+	free(names);
 }
 
 void tv_spool_remove(int dirfd, const char *name)

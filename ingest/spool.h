@@ -22,4 +22,7 @@ int tv_spool_load(int dirfd, const char *name, struct tv_spooled *what, struct t
 
 void tv_spool_remove(int dirfd, const char *name);
 
+/* Removes all files that were written before that time (Unix seconds). */
+void tv_spool_sweep(int dirfd, int64_t before_s);
+
 #endif

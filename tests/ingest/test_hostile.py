@@ -1,6 +1,7 @@
 """`tvfs ingest` and what nobody means well: names, environments, signals, full disks, long lists."""
 
 import json
+import os
 import resource
 import signal
 import socket
@@ -99,6 +100,34 @@ def test_a_hundred_thousand_symbols(source, tmp_path):
     assert time.monotonic() - begun < 60
     assert len(done.stdout.splitlines()) < 100 and "100000 failed" in done.stdout
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(before, 300_000)
+
+
+def test_things_that_are_no_files(source, tmp_path):
+    """FIFOs, folders and links in the place of files: that symbol fails, at once, and the others do not."""
+    project = Project(tmp_path, settings(X=source), True)
+    os.mkfifo(project.lake / "X_FIFO_1d.parquet")
+    (project.lake / "X_FOLDER_1d.parquet").mkdir()
+    (project.lake / "X_LOOP_1d.parquet").symlink_to("X_LOOP_1d.parquet")
+    (project.lake / "X_NOWHERE_1d.parquet").symlink_to("nowhere")
+    (tmp_path / "outside").write_bytes(b"not ours")
+    (project.lake / "X_OUTSIDE_1d.parquet").symlink_to(tmp_path / "outside")
+    done = project.ingest("X:FIFO", "X:FOLDER", "X:LOOP", "X:NOWHERE", "X:OUTSIDE", "X:GOOD", status=15)["by_symbol"]
+    assert {s[2:]: item["outcome"] for s, item in done.items()} == {
+        "FIFO": "failed", "FOLDER": "failed", "LOOP": "failed", "NOWHERE": "fetched", "OUTSIDE": "failed", "GOOD": "fetched"}
+    assert (tmp_path / "outside").read_bytes() == b"not ours" and not (project.lake / "nowhere").exists()
+
+
+def test_much_evidence_needs_little_memory(server, tmp_path):
+    page = Answer(b"<html>" + b"x" * (2 << 20), type="text/html")
+    server.routes["/c"] = page
+    project = Project(tmp_path, settings(X={"kind": "csv", "url": server.base + "/c"}), False)
+    project.configure({"ingest": {"tries": 1, "host_per_second": 0}})
+    call = subprocess.Popen([BIN / "tvfs", "ingest", *[f"X:S{n}" for n in range(80)]], cwd=tmp_path,
+                            env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(call.pid, 0)
+    call.returncode = os.waitstatus_to_exitcode(status)
+    assert call.returncode == 13 and len(list(project.lake.glob("quarantine/*.body"))) == 80
+    assert used.ru_maxrss < 140_000, "the answers are 160 MB"
 
 
 # --- the network ----------------------------------------------------------------------------------------

@@ -71,6 +71,29 @@ static void damaged(void **state)
 	}
 }
 
+static void swept(void **state)
+{
+	const struct fixture *f = *state;
+	struct tv_err err = TV_ERR_INIT;
+	tv_autoclose int dir = folder_of(f);
+	tv_autobars struct tv_bars bars = TV_BARS_INIT;
+	const struct tv_spooled what = { 1, 2, 3 };
+	const struct timespec old[] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	fill(&bars, 3);
+	ok(tv_spool_save(dir, "old", &what, &bars, &err));
+	ok(tv_spool_save(dir, "new", &what, &bars, &err));
+	ok(mkdirat(dir, "folder", 0700));
+	ok(utimensat(dir, "old", old, 0));
+	ok(utimensat(dir, "folder", old, 0));
+	tv_spool_sweep(dir, 1000);
+	ok(faccessat(dir, "old", F_OK, 0));
+	tv_spool_sweep(dir, 1001);
+	assert_int_equal(faccessat(dir, "old", F_OK, 0), -1);
+	ok(faccessat(dir, "new", F_OK, 0));
+	ok(faccessat(dir, "folder", F_OK, 0));
+	tv_spool_sweep(-1, 1001);
+}
+
 static void cannot_be_kept(void **state)
 {
 	(void)state;
@@ -85,6 +108,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		dir_test(kept),
 		dir_test(damaged),
+		dir_test(swept),
 		dir_test(cannot_be_kept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
