@@ -204,7 +204,11 @@ static int plan_one(struct tv_ingest_job *job, struct tv_ingested *item, struct 
 	*ask = (struct tv_collect_ask){ .source = source, .symbol = strchr(item->symbol, ':') + 1 };
 	if (!tv_source_span(last, how->start_s, how->overlap_days, how->now_s, &ask->from,
 			    &ask->to))
-		return tv_ingest_end(item, TV_SKIPPED, "the last day that is over is there", err);
+		return last == TV_SOURCE_NEVER
+			       ? tv_ingest_end(item, TV_FAILED,
+					       "no day since \"ingest.start\" is over", err)
+			       : tv_ingest_end(item, TV_SKIPPED,
+					       "the last day that is over is there", err);
 	r = see_exchange(job, item->symbol, err);
 	return r < 0 ? r : 1;
 }

@@ -259,10 +259,30 @@ def test_settings_that_are_wrong(project, market):
                            ({"ingest": {"fresh": 3}}, "ingest.fresh"),
                            ({"ingest": {"tries": 0}}, "ingest.tries"),
                            ({"sources": {"NASDAQ": {"kind": "nothing"}}}, "NASDAQ"),
+                           ({"ingest": {"overlap": "ten"}}, "ingest.overlap"),
+                           ({"ingest": {"start": "yesterday"}}, "ingest.start"),
+                           ({"ingest": {"host_per_second": -1}}, "ingest.host_per_second"),
+                           ({"ingest": {"connections": 1.5}}, "ingest.connections"),
+                           ({"ingest": {"exchanges": ["X"]}}, "ingest.exchanges"),
+                           ({"ingest": {"exchanges": {"X": {"timezon": "UTC"}}}}, "ingest.exchanges.X.timezon"),
+                           ({"ingest": {"exchanges": {"X": {"timezone": 5}}}}, "ingest.exchanges.X.timezone"),
+                           ({"ingest": {"exchanges": {"X": {"is_crypto": "yes"}}}}, "ingest.exchanges.X.is_crypto"),
                            ({"gates": {"toxic": 1}}, "toxic")):
         project.configure(market.settings(**settings))
         where = ["--folder", project.lake] if project.folder else []
         assert word in project.tvfs("ingest", *where, "NASDAQ:AAPL", status=1).stderr
+
+
+def test_words_that_are_wrong(project, market):
+    where = ["--folder", project.lake] if project.folder else []
+    for words in (["--fresh", "soon"], ["--fresh", "-1h"], ["--deadline", "x"], ["--unknown"], []):
+        symbols = ["NASDAQ:AAPL"] if words else []
+        project.tvfs("ingest", *where, *words, *symbols, status=2)
+    project.tvfs("ingest", "--folder", project.path / "none", "NASDAQ:AAPL", status=1)
+    project.configure({"ingest": {"start": "2200-01-01"}})
+    done = project.ingest("NASDAQ:AAPL", status=15)["by_symbol"]["NASDAQ:AAPL"]
+    assert done["outcome"] == "failed" and "ingest.start" in done["reason"]
+    assert market.server.seen == []
 
 
 def test_a_published_file_that_is_broken(project, market):

@@ -68,10 +68,41 @@ static int read_rate(struct tv_cycle *c, const cJSON *v)
 	return 0;
 }
 
+/* What is said of one exchange. */
+static int read_exchange(struct tv_cycle *c, const cJSON *exchange)
+{
+	static const char *const texts[] = { "timezone", "country", "description" };
+	const cJSON *v;
+	cJSON_ArrayForEach(v, exchange) {
+		bool text = false, known = strcmp(v->string, "is_crypto") == 0;
+		for (size_t i = 0; i < TV_ARRAY_LEN(texts); i++)
+			text = text || strcmp(v->string, texts[i]) == 0;
+		if (!known && !text)
+			return tv_err_set(&c->cli->err, -EINVAL,
+					  "settings: key 'ingest.exchanges.%s.%s' is not known",
+					  exchange->string, v->string);
+		if (text ? !cJSON_IsString(v) : !cJSON_IsBool(v))
+			return tv_err_set(&c->cli->err, -EINVAL,
+					  "settings: key 'ingest.exchanges.%s.%s' must be %s",
+					  exchange->string, v->string,
+					  text ? "a text" : "true or false");
+	}
+	return 0;
+}
+
 static int read_exchanges(struct tv_cycle *c, const cJSON *v)
 {
-	if (!cJSON_IsObject(v))
+	const cJSON *one;
+	bool good = cJSON_IsObject(v);
+	cJSON_ArrayForEach(one, v)
+		good = good && cJSON_IsObject(one);
+	if (!good)
 		return bad(c, v, "an object { \"EXCHANGE\": { \"timezone\": … } }");
+	cJSON_ArrayForEach(one, v) {
+		int r = read_exchange(c, one);
+		if (r < 0)
+			return r;
+	}
 	c->exchanges = v;
 	return 0;
 }
