@@ -10,7 +10,7 @@
 struct lake {
 	struct tv_lakehouse common;
 	struct tv_store *store;
-	char *ref;
+	char *ref;	      /* NULL: only `at` is read */
 	bool exists, existed; /* whether the ref has, and had, a commit: */
 	struct tv_commit at, before;
 	struct tv_lease lease;	/* on `at`; "" when there is none */
@@ -279,8 +279,8 @@ static int lake_publish(struct tv_lakehouse *l, const struct tv_lakehouse_publis
 	struct lake *k = lake_of(l);
 	struct tv_published done = { .unchanged = true };
 	unsigned rebases = 0;
-	int r = 0;
-	if (k->files && !k->placed)
+	int r = k->ref ? 0 : tv_err_set(err, -EROFS, "a commit cannot be published into");
+	if (r == 0 && k->files && !k->placed)
 		r = tv_blobs_place(k->files, err);
 	k->placed = true;
 	while (r == 0 && l->n_staged) {
@@ -330,18 +330,44 @@ static const struct tv_lakehouse_kind kind = {
 	.free = lake_free,
 };
 
+static struct lake *lake_new(struct tv_store *store)
+{
+	struct lake *k = calloc(1, sizeof(*k));
+	if (!k)
+		return NULL;
+	k->common.kind = &kind;
+	k->store = store;
+	k->at = k->before = TV_COMMIT_INIT;
+	return k;
+}
+
+int tv_lakehouse_of_commit(struct tv_store *store, const struct tv_sha *commit,
+			   struct tv_lakehouse **out, struct tv_err *err)
+{
+	struct lake *k = lake_new(store);
+	if (!k)
+		return tv_err_nomem(err);
+	k->exists = true;
+	int r = tv_lease_take(store, commit, "reader", "", NULL, &k->lease, err);
+	if (r == 0)
+		r = tv_commit_get(store, commit, &k->at, err);
+	if (r < 0) {
+		lake_free(&k->common);
+		return r;
+	}
+	*out = &k->common;
+	return 0;
+}
+
 int tv_lakehouse_of_store(struct tv_store *store, const char *ref, struct tv_lakehouse **out,
 			  struct tv_err *err)
 {
 	int r = tv_ref_name_check(ref, err);
 	if (r < 0)
 		return r;
-	struct lake *k = calloc(1, sizeof(*k));
+	struct lake *k = lake_new(store);
 	if (!k)
 		return tv_err_nomem(err);
-	k->common.kind = &kind;
-	k->store = store;
-	k->at = k->before = TV_COMMIT_INIT;
 	k->ref = strdup(ref);
 	r = k->ref ? look(k, err) : tv_err_nomem(err);
 	if (r < 0) {

@@ -27,6 +27,10 @@ struct tv_lakehouse;
 int tv_lakehouse_of_store(struct tv_store *store, const char *ref, struct tv_lakehouse **out,
 			  struct tv_err *err);
 
+/* A commit, for reading: publishing into it is -EROFS. A lease keeps it, as above. -ENOENT. */
+int tv_lakehouse_of_commit(struct tv_store *store, const struct tv_sha *commit,
+			   struct tv_lakehouse **out, struct tv_err *err);
+
 /* -ENOENT, -ENOTDIR. */
 int tv_lakehouse_of_folder(const char *path, struct tv_lakehouse **out, struct tv_err *err);
 

@@ -163,6 +163,22 @@ static void ascent_look(struct check *c, const struct tv_duck_result *rows)
 		ascent_row(c, rows, i);
 }
 
+bool tv_schema_columns_fit(const struct tv_schema_file *schema,
+			   const struct tv_duck_result *columns)
+{
+	const struct check c = { .present = *columns };
+	for (size_t i = 0; i < schema->n_columns; i++)
+		if (!is_present(&c, schema->columns[i].name))
+			return false;
+	for (size_t i = 0; i < columns->n_columns; i++) {
+		const struct tv_schema_column *wanted =
+			tv_schema_column_of(schema, columns->columns[i].name);
+		if (!wanted || !type_fits(&columns->columns[i], wanted->type))
+			return false;
+	}
+	return true;
+}
+
 /* --- values ------------------------------------------------------------------------------------ */
 
 static void tally_column(const struct tv_duck_column *column, int64_t before, size_t n,

@@ -97,7 +97,12 @@ int tv_schema_check_rows(const struct tv_schema_file *schema, const char *name,
 			 const struct tv_duck_result *rows,
 			 const struct tv_schema_findings *findings, struct tv_err *err);
 
-/* The same for the bytes of a JSON file: the shape, members that must be there, types. A row of an object
+/* Whether a file's columns (tv_parquet_columns) are those of the schema, with its types. Values are not
+ * looked at. */
+bool tv_schema_columns_fit(const struct tv_schema_file *schema,
+			   const struct tv_duck_result *columns);
+
+/* tv_schema_check for the bytes of a JSON file: the shape, members that must be there, types. A row of an object
  * with a member a symbol is named in `what`. -EFBIG when there are too many bytes. */
 int tv_schema_check_json(const struct tv_schema_file *schema, const char *name, const char *text,
 			 size_t n, const struct tv_schema_findings *findings, struct tv_err *err);

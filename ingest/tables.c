@@ -87,6 +87,61 @@ int tv_tables_load(struct tv_lakehouse *l, struct tv_duck *duck, struct tv_table
 	return load(l, duck, tv_lakehouse_open_table, out, err);
 }
 
+struct any {
+	int (*bad)(void *arg, const char *file, const struct tv_err *why, struct tv_err *err);
+	void *arg;
+};
+
+/* What is the file's fault goes to `bad`; 1: it did. */
+static int forgive(const struct any *any, const char *file, int r, const struct tv_err *why,
+		   struct tv_err *err)
+{
+	if (r == 0)
+		return 0;
+	if (r == -ENOMEM || r == -TV_E_INTERRUPTED)
+		return tv_err_set(err, r, "%s", why->text);
+	int said = any->bad(any->arg, file, why, err);
+	return said ? said : 1;
+}
+
+static int load_any_map(const struct any *any, struct tv_lakehouse *l, const char *path,
+			struct tv_symbol_map **out, struct tv_err *err)
+{
+	struct tv_err why = TV_ERR_INIT;
+	int r = load_map(l, tv_lakehouse_open_table, path, out, &why);
+	r = forgive(any, path, r, &why, err);
+	return r == 1 ? tv_symbol_map_parse(path, "", 0, out, err) : r;
+}
+
+static int load_any_rows(const struct any *any, struct tv_lakehouse *l, struct tv_duck *duck,
+			 const char *path, struct tv_rows *out, struct tv_err *err)
+{
+	struct tv_err why = TV_ERR_INIT;
+	int r = load_rows(l, duck, tv_lakehouse_open_table, path, out, &why);
+	r = forgive(any, path, r, &why, err);
+	return r == 1 ? 0 : r;
+}
+
+int tv_tables_load_any(struct tv_lakehouse *l, struct tv_duck *duck, struct tv_tables *out,
+		       int (*bad)(void *arg, const char *file, const struct tv_err *why,
+				  struct tv_err *err),
+		       void *arg, struct tv_err *err)
+{
+	tv_autotables struct tv_tables t = TV_TABLES_INIT;
+	const struct any any = { bad, arg };
+	int r = load_any_map(&any, l, TV_CATALOG_FILE, &t.catalog, err);
+	if (r == 0)
+		r = load_any_map(&any, l, TV_HEALTH_FILE, &t.health, err);
+	if (r == 0)
+		r = load_any_rows(&any, l, duck, TV_SYMBOLS_FILE, &t.symbols, err);
+	if (r == 0)
+		r = load_any_rows(&any, l, duck, TV_EXCHANGES_FILE, &t.exchanges, err);
+	if (r < 0)
+		return r;
+	*out = taken(&t);
+	return 0;
+}
+
 /* --- writing ----------------------------------------------------------------------------------- */
 
 static int stage_map(struct tv_lakehouse *l, const char *path, const struct tv_symbol_map *map,

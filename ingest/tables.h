@@ -27,6 +27,13 @@ void tv_tables_free(struct tv_tables *t); /* empties them; NULL is fine */
 int tv_tables_load(struct tv_lakehouse *l, struct tv_duck *duck, struct tv_tables *out,
 		   struct tv_err *err);
 
+/* The same, whatever the files are: of one that is not what it should be `bad` gets name and reason, and
+ * it is empty. A non-zero return of `bad` ends. */
+int tv_tables_load_any(struct tv_lakehouse *l, struct tv_duck *duck, struct tv_tables *out,
+		       int (*bad)(void *arg, const char *file, const struct tv_err *why,
+				  struct tv_err *err),
+		       void *arg, struct tv_err *err);
+
 /* Stages those that changed. */
 int tv_tables_stage(struct tv_lakehouse *l, struct tv_duck *duck, const struct tv_tables *t,
 		    struct tv_err *err);

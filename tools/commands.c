@@ -163,6 +163,14 @@ static const struct tv_option flow_options[] = {
 	CYCLE_OPTIONS,
 };
 
+static const struct tv_option audit_options[] = {
+	{ "against", 0, "REV", "compare with this revision (default: the commit before REV)",
+	  false },
+	{ "html", 0, "FILE", "write the report as a page of HTML, too", false },
+	{ "folder", 0, "DIR", "judge a plain folder (--against: another one)", false },
+	{ NULL, 0, NULL, NULL, false },
+};
+
 #define GROUP_STORE "Lakehouse and store"
 #define GROUP_HISTORY "History"
 #define GROUP_RUNS "Runs and mounts"
@@ -244,6 +252,8 @@ static const struct tv_command table[] = {
 	  "tvfs select --candidates F [--run-dir DIR] [--fresh DURATION] [REV]",
 	  "copy what the candidates need into the run", select_options, 0, 1, false, false,
 	  GROUP_DATA },
+	{ "audit", tv_cli_ingest_tool, "tvfs audit [OPTION...] [REV]",
+	  "judge every published asset again", audit_options, 0, 1, false, false, GROUP_DATA },
 	{ "schema", tv_cli_ingest_tool, "tvfs schema [FILE...]",
 	  "the lakehouse's schema, or files against it", NULL, 0, -1, false, false, GROUP_DATA },
 	{ "flow", tv_cmd_flow, "tvfs flow [OPTION...] [NAME [CANDIDATES|SYMBOL...]]",

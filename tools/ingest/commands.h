@@ -4,6 +4,7 @@
 
 #include "tools/cli.h"
 
+int tv_cmd_audit(struct tv_cli *cli);
 int tv_cmd_features(struct tv_cli *cli);
 int tv_cmd_matrix(struct tv_cli *cli);
 int tv_cmd_ingest(struct tv_cli *cli);

@@ -172,15 +172,35 @@ static int open_lake(struct tv_cycle *c)
 	return r < 0 ? r : tv_lakehouse_of_store(cli->store, c->ref, &c->lake, &cli->err);
 }
 
+static int finish_open(struct tv_cycle *c)
+{
+	int r = tv_cycle_settings(c);
+	return r < 0 ? r : tv_duck_open(NULL, &c->duck, &c->cli->err);
+}
+
 int tv_cycle_open(struct tv_cli *cli, struct tv_cycle *out)
 {
 	*out = (struct tv_cycle){ .cli = cli };
 	int r = open_lake(out);
+	return r < 0 ? r : finish_open(out);
+}
+
+int tv_cycle_open_rev(struct tv_cli *cli, const char *text, struct tv_cycle *out,
+		      struct tv_rev *rev)
+{
+	*out = (struct tv_cycle){ .cli = cli };
+	if (tv_cli_has(cli, "folder")) {
+		int r = text ? tv_cli_usage(cli, "with --folder there is no revision")
+			     : open_lake(out);
+		return r < 0 ? r : finish_open(out);
+	}
+	int r = tv_cli_open(cli);
 	if (r == 0)
-		r = tv_cycle_settings(out);
+		r = tv_cli_rev(cli, text, rev);
 	if (r == 0)
-		r = tv_duck_open(NULL, &out->duck, &cli->err);
-	return r;
+		r = tv_lakehouse_of_commit(cli->store, &rev->commit, &out->lake, &cli->err);
+	out->ref = text ? text : r == 0 ? cli->settings->ref : NULL;
+	return r < 0 ? r : finish_open(out);
 }
 
 void tv_cycle_close(struct tv_cycle *cycle)

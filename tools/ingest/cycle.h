@@ -27,6 +27,13 @@ struct tv_cycle {
  * -EINVAL names the setting.
  */
 int tv_cycle_open(struct tv_cli *cli, struct tv_cycle *out);
+/*
+ * The same for reading alone: the commit of a revision (NULL: the settings' ref), which *rev is then; or what
+ * --folder names, with which there is no revision (-TV_E_USAGE).
+ */
+int tv_cycle_open_rev(struct tv_cli *cli, const char *text, struct tv_cycle *out,
+		      struct tv_rev *rev);
+
 /* Only the settings, which cycle->cli has already, and --fresh and --deadline. */
 int tv_cycle_settings(struct tv_cycle *cycle);
 

@@ -4,10 +4,15 @@
 int main(int argc, char **argv)
 {
 	static const struct tv_handler handlers[] = {
-		{ "features", tv_cmd_features }, { "ingest", tv_cmd_ingest },
-		{ "matrix", tv_cmd_matrix },	 { "repair", tv_cmd_repair },
-		{ "schema", tv_cmd_schema },	 { "select", tv_cmd_select },
-		{ "validate", tv_cmd_validate }, { NULL, NULL },
+		{ "audit", tv_cmd_audit },
+		{ "features", tv_cmd_features },
+		{ "ingest", tv_cmd_ingest },
+		{ "matrix", tv_cmd_matrix },
+		{ "repair", tv_cmd_repair },
+		{ "schema", tv_cmd_schema },
+		{ "select", tv_cmd_select },
+		{ "validate", tv_cmd_validate },
+		{ NULL, NULL },
 	};
 	return tv_cli_main_with(handlers, argc, argv);
 }
