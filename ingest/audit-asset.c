@@ -58,11 +58,8 @@ static int read_rows(struct tv_audit_task *task, struct tv_duck *duck, struct tv
 	tv_auto_duck_result struct tv_duck_result columns = TV_DUCK_RESULT_INIT;
 	const struct tv_parquet file = { duck, task->item->file, task->fd };
 	struct tv_err why = task->why;
-	int r = task->fd < 0 ? task->fd : tv_parquet_columns(&file, &columns, &why);
-	if (r < 0)
-		return unreadable(task, &why, err);
-	r = tv_bars_read(&file, out, &why);
-	if (r < 0 && r != -TV_E_GATE)
+	int r = task->fd < 0 ? task->fd : tv_bars_read_with(&file, &columns, out, &why);
+	if (r < 0 && (r != -TV_E_GATE || !columns.n_columns))
 		return unreadable(task, &why, err);
 	int code = 0;
 	if (r < 0 || !tv_schema_columns_fit(task->schema, &columns))

@@ -344,6 +344,25 @@ static int add_missing(struct audit *a, struct tv_err *err)
 	return r;
 }
 
+/* What was quarantined before anything of it was published. */
+static int add_quarantined(struct audit *a, struct tv_err *err)
+{
+	int r = 0;
+	for (size_t i = 0; i < tv_symbol_map_count(a->tables.health) && r == 0; i++) {
+		const char *symbol = tv_symbol_map_name(a->tables.health, i);
+		tv_autofree char *file = NULL;
+		struct tv_audited *item;
+		if (!strchr(symbol, ':') || tv_bars_file_name(symbol, &file, NULL) < 0 ||
+		    has_file(&a->assets, file) || has_file(&a->before, file) ||
+		    tv_symbol_map_find(a->tables.catalog, symbol) >= 0)
+			continue;
+		r = add_item(a, file, symbol, &item, err);
+		if (r == 0)
+			r = see_health(a, item, err);
+	}
+	return r;
+}
+
 /* --- from start to end ------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
@@ -400,6 +419,8 @@ int tv_audit(const struct tv_audit_how *how, struct tv_audit_report *out, struct
 		r = add_gone(&a, err);
 	if (r == 0)
 		r = add_missing(&a, err);
+	if (r == 0)
+		r = add_quarantined(&a, err);
 	if (r == 0)
 		conclude(&a, out);
 	return r;

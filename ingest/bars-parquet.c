@@ -142,13 +142,19 @@ int tv_bars_take(const char *name, const struct tv_duck_result *rows, struct tv_
 
 int tv_bars_read(const struct tv_parquet *file, struct tv_bars *out, struct tv_err *err)
 {
+	tv_auto_duck_result struct tv_duck_result columns = TV_DUCK_RESULT_INIT;
+	return tv_bars_read_with(file, &columns, out, err);
+}
+
+int tv_bars_read_with(const struct tv_parquet *file, struct tv_duck_result *columns,
+		      struct tv_bars *out, struct tv_err *err)
+{
 	tv_auto_duck_result struct tv_duck_result rows = TV_DUCK_RESULT_INIT;
 	tv_autobars struct tv_bars bars = TV_BARS_INIT;
 	/* First the columns alone: others may be large, or such that their values cannot be read. */
-	int r = tv_parquet_columns(file, &rows, err);
+	int r = tv_parquet_columns(file, columns, err);
 	if (r == 0)
-		r = take(file->name, &rows, &bars, err);
-	tv_duck_result_free(&rows);
+		r = take(file->name, columns, &bars, err);
 	if (r == 0)
 		r = tv_parquet_query(
 			file,

@@ -30,6 +30,10 @@ int tv_bars_take(const char *name, const struct tv_duck_result *rows, struct tv_
  * timestamp's, then as tv_bars_value_name counts; NULL for a volume that is not there: 0. */
 int tv_bars_read_named(const struct tv_parquet *file, const char *const names[TV_BARS_VALUES + 1],
 		       struct tv_bars *out, struct tv_err *err);
+/* The same, and the file's columns (tv_parquet_columns), which are empty when they cannot be read; free them
+ * whatever the result. */
+int tv_bars_read_with(const struct tv_parquet *file, struct tv_duck_result *columns,
+		      struct tv_bars *out, struct tv_err *err);
 
 /* tv_parquet_open, tv_bars_read. */
 int tv_bars_load(struct tv_duck *duck, int dirfd, const char *path, struct tv_bars *out,

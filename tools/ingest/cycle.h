@@ -27,6 +27,7 @@ struct tv_cycle {
  * -EINVAL names the setting.
  */
 int tv_cycle_open(struct tv_cli *cli, struct tv_cycle *out);
+
 /*
  * The same for reading alone: the commit of a revision (NULL: the settings' ref), which *rev is then; or what
  * --folder names, with which there is no revision (-TV_E_USAGE).
