@@ -82,18 +82,17 @@ static int tell_restated(struct tv_audit_task *task, const struct tv_bars *now,
 {
 	struct restated sum = sum_up(r);
 	struct tv_audit_finding *f;
-	char first[TV_DAY_TEXT], last[TV_DAY_TEXT], gone[64] = "", most[64] = "";
+	char first[TV_DAY_TEXT], last[TV_DAY_TEXT] = "", most[64] = "";
 	if (!sum.changed && (!sum.gone || shrunk))
 		return 0;
 	tv_calendar_day_text(sum.first, first);
-	tv_calendar_day_text(sum.last, last);
-	if (sum.gone)
-		snprintf(gone, sizeof(gone), ", %zu are gone", sum.gone);
+	if (sum.last > sum.first)
+		tv_calendar_day_text(sum.last, last);
 	if (sum.largest > 0)
-		snprintf(most, sizeof(most), ", prices by at most %.4g %%", sum.largest * 100);
+		snprintf(most, sizeof(most), "; prices by at most %.4g %%", sum.largest * 100);
 	int code = tv_audit_add(task->item, TV_GATE_RESTATEMENT, &f, err,
-				"%zu rows are others than they were%s, %s to %s%s", sum.changed,
-				gone, first, last, most);
+				"rows changed: %zu, gone: %zu; %s%s%s%s", sum.changed, sum.gone,
+				first, *last ? " to " : "", last, most);
 	if (code < 0)
 		return code;
 	f->times = sum.changed + sum.gone;

@@ -25,8 +25,25 @@ int tv_parquet_open(int dirfd, const char *path, struct tv_err *err)
 	return tv_steal_fd(&fd);
 }
 
-static int blame(const struct tv_parquet *file, int r, const struct tv_err *own, struct tv_err *err)
+/* DuckDB knows the file by its descriptor, which says nothing and is another one each time: takes
+ * " '/proc/self/fd/N'" out. */
+static void hide_descriptor(char *text)
 {
+	static const char path[] = "/proc/self/fd/";
+	char *at;
+	while ((at = strstr(text, path))) {
+		char *end = at + strlen(path) + strspn(at + strlen(path), "0123456789");
+		bool quoted = at > text && strchr("'\"", at[-1]) && *end == at[-1];
+		at -= quoted;
+		end += quoted;
+		at -= at > text && at[-1] == ' ';
+		memmove(at, end, strlen(end) + 1);
+	}
+}
+
+static int blame(const struct tv_parquet *file, int r, struct tv_err *own, struct tv_err *err)
+{
+	hide_descriptor(own->text);
 	if (r == -EINVAL || r == -ERANGE)
 		return tv_err_set(err, -TV_E_GATE, "'%s' cannot be read as Parquet: %s", file->name,
 				  own->text);

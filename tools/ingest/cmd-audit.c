@@ -185,8 +185,7 @@ static int tell(struct work *w)
 	const char *path = tv_cli_option(cli, "html");
 	int r = path ? write_html(w, path, &of) : 0;
 	if (r == 0 && w->report.found)
-		r = tv_err_set(&cli->err, -TV_E_GATE, "%zu of %zu assets have findings",
-			       w->report.found, w->report.assets);
+		r = tv_err_set(&cli->err, -TV_E_GATE, "%zu assets have findings", w->report.found);
 	if (!cli->json) {
 		print_report(w, &of);
 		return r;

@@ -261,20 +261,23 @@ static int count_lease(void *arg, const struct tv_lease *l, bool alive, struct t
 	return 0;
 }
 
+static int leases_of(struct fixture *f)
+{
+	struct tv_err err = TV_ERR_INIT;
+	int n = 0;
+	ok(tv_lease_each(f->store, count_lease, &n, &err));
+	return n;
+}
+
 /* The commit that is read stays, and no lease outlives the lakehouse. */
 static void leases(void **state)
 {
 	struct fixture *f = *state;
-	struct tv_err err = TV_ERR_INIT;
-	int n = 0;
 	publish_one(f->store, NULL, "A_1d.parquet", "bars");
 	struct tv_lakehouse *l = opened(f, STORE);
-	ok(tv_lease_each(f->store, count_lease, &n, &err));
-	is(n == 1);
+	is(leases_of(f) == 1);
 	tv_lakehouse_free(l);
-	n = 0;
-	ok(tv_lease_each(f->store, count_lease, &n, &err));
-	is(n == 0);
+	is(leases_of(f) == 0);
 }
 
 static void modes_stay(void **state)
@@ -296,12 +299,39 @@ static void modes_stay(void **state)
 	is(stat(path, &st) == 0 && (st.st_mode & 07777) == 0640);
 }
 
+/* A commit is read as it was, kept from gc meanwhile, and never written. */
+static void of_a_commit(void **state)
+{
+	struct fixture *f = *state;
+	struct tv_err err = TV_ERR_INIT;
+	struct tv_lakehouse *l = opened(f, STORE), *old = NULL;
+	put(l, "A_1d.parquet", "old bars", true);
+	struct tv_sha first = publish(l).commit, none = { .b = { 1 } };
+	tv_lakehouse_free(l);
+	l = opened(f, STORE);
+	put(l, "A_1d.parquet", "new bars", true);
+	publish(l);
+	tv_lakehouse_free(l);
+	ok(tv_lakehouse_of_commit(f->store, &first, &old, &err));
+	is(leases_of(f) == 1);
+	reads(tv_lakehouse_open(old, "A_1d.parquet", &err), "old bars");
+	list_is(old, "A_1d.parquet ");
+	const struct tv_lakehouse_publish how = { .author = "a" };
+	struct tv_lakehouse_published done;
+	put(old, "A_1d.parquet", "others", true);
+	fails(-EROFS, tv_lakehouse_publish(old, &how, &done, &err));
+	tv_lakehouse_free(old);
+	is(leases_of(f) == 0);
+	fails(-ENOENT, tv_lakehouse_of_commit(f->store, &none, &old, &err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		store_test(life),	  store_test(given_up),
 		store_test(others_first), store_test(conflict_in_a_folder),
 		store_test(leases),	  store_test(modes_stay),
+		store_test(of_a_commit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
