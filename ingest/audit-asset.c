@@ -153,8 +153,8 @@ static int check_catalog(struct tv_audit_task *task, const struct tv_bars *bars,
 		tv_buf_addf(&text, "%srows is %lld, the file has %zu", text.len ? "; " : "",
 			    (long long)e->rows, bars->n);
 	if (*e->sha256 && strcmp(e->sha256, task->sha) != 0)
-		tv_buf_addf(&text, "%ssha256 is %.12s…, the file's is %.12s…",
-			    text.len ? "; " : "", e->sha256, task->sha);
+		tv_buf_addf(&text, "%ssha256 is %.12s…, the file's is %.12s…", text.len ? "; " : "",
+			    e->sha256, task->sha);
 	if (!text.len && !text.failed)
 		return 0;
 	tv_autofree char *line = tv_buf_steal_str(&text);

@@ -198,7 +198,9 @@ static int add_task(struct audit *a, size_t i, const struct tv_schema_file *sche
 	struct tv_audited *item;
 	if (r == 0)
 		r = add_item(a, asset->file, asset->symbol, &item, err);
-	return r < 0 ? r : see_health(a, item, err);
+	if (r == 0)
+		r = see_health(a, item, err);
+	return r;
 }
 
 static int add_tasks(struct audit *a, struct tv_err *err)

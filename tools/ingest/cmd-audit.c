@@ -1,5 +1,6 @@
 /* `tvfs audit`: every published asset judged again, and compared with what was published before. */
 #include <fcntl.h>
+#include <math.h>
 #include <string.h>
 
 #include "ingest/audit.h"
@@ -80,7 +81,7 @@ static struct tv_audit_about about(struct work *w)
 		.folder = w->cycle.folder,
 		.against = w->against_name,
 		.when = w->when,
-		.seconds = (double)((tv_monotonic_ns() - w->started) / 1000000) / 1000,
+		.seconds = round((double)(tv_monotonic_ns() - w->started) / 1e6) / 1000,
 	};
 	tv_time_format(w->now / SECOND * SECOND, w->when);
 	if (w->cycle.folder)

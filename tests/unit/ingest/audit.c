@@ -24,8 +24,9 @@ static void fill(struct tv_bars *b, size_t asset)
 		double close = 100 + (double)((i * 7 + asset) % 11);
 		if (asset % 3 == 0 && i == 12)
 			close *= 40;
-		struct tv_bar bar = { NOW - (int64_t)(30 - i) * DAY, close, close, close, close,
-				      1000 + (double)i };
+		struct tv_bar bar = {
+			NOW - (int64_t)(30 - i) * DAY, close, close, close, close, 1000 + (double)i
+		};
 		ok(tv_bars_add(b, &bar, &err));
 	}
 }
@@ -89,10 +90,9 @@ static void any_number_of_threads(void **state)
 	tv_autofree char *first = NULL;
 	for (size_t i = 0; i < TV_ARRAY_LEN(threads); i++) {
 		tv_auto_audit_report struct tv_audit_report report = TV_AUDIT_REPORT_INIT;
-		const struct tv_audit_how how = { .lake = o.lake,
-						  .duck = o.duck,
-						  .now_s = NOW,
-						  .threads = threads[i] };
+		const struct tv_audit_how how = {
+			.lake = o.lake, .duck = o.duck, .now_s = NOW, .threads = threads[i]
+		};
 		ok(tv_audit(&how, &report, &err));
 		tv_autofree char *text = told(&report);
 		is(report.assets == ASSETS && report.times[TV_AUDIT_UNREADABLE] == ASSETS / 7);
@@ -121,11 +121,9 @@ static void interrupted(void **state)
 	size_t times = 0;
 	const struct tv_progress progress = { stop_soon, &times };
 	struct tv_audit_report report = TV_AUDIT_REPORT_INIT;
-	const struct tv_audit_how how = { .lake = o.lake,
-					  .duck = o.duck,
-					  .now_s = NOW,
-					  .threads = 4,
-					  .progress = &progress };
+	const struct tv_audit_how how = {
+		.lake = o.lake, .duck = o.duck, .now_s = NOW, .threads = 4, .progress = &progress
+	};
 	is(tv_audit(&how, &report, &err) == -TV_E_INTERRUPTED);
 	is(times == 40 && !report.items);
 	closed(&o);

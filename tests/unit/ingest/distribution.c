@@ -91,12 +91,12 @@ static const struct {
 	double scale, scale_now;
 	bool judged, shifted;
 } cases[] = {
-	{ 400, 0.01, 0.01, true, false },   { 400, 0.01, 0.05, true, false },
-	{ 400, 0.01, 0.002, true, false },  { 400, 0.01, 0.12, true, true },
-	{ 400, 0.01, 0.0008, true, true },  { 400, 0.01, 0, true, true },
+	{ 400, 0.01, 0.01, true, false },  { 400, 0.01, 0.05, true, false },
+	{ 400, 0.01, 0.002, true, false }, { 400, 0.01, 0.12, true, true },
+	{ 400, 0.01, 0.0008, true, true }, { 400, 0.01, 0, true, true },
 	{ 400, 0, 0.01, false, false }, /* what does not move is no measure */
-	{ 60, 0.01, 0.12, false, false },   { 180, 0.01, 0.12, false, false },
-	{ 181, 0.01, 0.12, true, true },    { 0, 0.01, 0.12, false, false },
+	{ 60, 0.01, 0.12, false, false },  { 180, 0.01, 0.12, false, false },
+	{ 181, 0.01, 0.12, true, true },   { 0, 0.01, 0.12, false, false },
 };
 
 static void the_rule(void **state)
@@ -134,9 +134,9 @@ static void other_rows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(medians),  cmocka_unit_test(deviations),
+		cmocka_unit_test(medians),   cmocka_unit_test(deviations),
 		cmocka_unit_test(distances), cmocka_unit_test(critical),
-		cmocka_unit_test(the_rule), cmocka_unit_test(other_rows),
+		cmocka_unit_test(the_rule),  cmocka_unit_test(other_rows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
