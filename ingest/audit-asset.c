@@ -14,15 +14,9 @@ static int unreadable(struct tv_audit_task *task, const struct tv_err *why, stru
 	return tv_audit_add(task->item, TV_AUDIT_UNREADABLE, NULL, err, "%s", why->text);
 }
 
-struct schema_words {
-	struct tv_audit_task *task;
-	struct tv_audit_finding *finding; /* NULL: none yet */
-	struct tv_err *err;
-};
-
-static int schema_found(void *arg, const struct tv_schema_finding *found, struct tv_err *err)
+int tv_audit_schema_found(void *arg, const struct tv_schema_finding *found, struct tv_err *err)
 {
-	struct schema_words *w = arg;
+	struct tv_audit_schema_words *w = arg;
 	tv_autobuf struct tv_buf text = TV_BUF_INIT;
 	if (found->column)
 		tv_buf_addf(&text, "column '%s'", found->column);
@@ -32,7 +26,7 @@ static int schema_found(void *arg, const struct tv_schema_finding *found, struct
 	tv_autofree char *line = tv_buf_steal_str(&text);
 	int r = line ? 0 : tv_err_nomem(err);
 	if (r == 0 && !w->finding)
-		r = tv_audit_add(w->task->item, TV_AUDIT_SCHEMA, &w->finding, err, "%s", line);
+		r = tv_audit_add(w->item, TV_AUDIT_SCHEMA, &w->finding, err, "%s", line);
 	else if (r == 0)
 		w->finding->times++;
 	return r < 0 ? r : tv_audit_tell(w->finding, line, err);
@@ -43,8 +37,8 @@ static int check_schema(struct tv_audit_task *task, const struct tv_parquet *fil
 			const struct tv_err *why_not, struct tv_err *err)
 {
 	struct tv_err why = TV_ERR_INIT;
-	struct schema_words words = { task, NULL, err };
-	const struct tv_schema_findings findings = { schema_found, &words };
+	struct tv_audit_schema_words words = { task->item, NULL };
+	const struct tv_schema_findings findings = { tv_audit_schema_found, &words };
 	int r = tv_schema_check(task->schema, file, &findings, &why);
 	if (words.finding || r == 0)
 		return words.finding || read == 0 ? 0 : unreadable(task, why_not, err);

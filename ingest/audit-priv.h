@@ -41,6 +41,13 @@ void tv_audited_free(struct tv_audited *item);
 
 /* --- audit-asset.c --- */
 
+/* What the check of a schema tells (struct tv_schema_findings): all of it is one finding of an item. */
+struct tv_audit_schema_words {
+	struct tv_audited *item;
+	struct tv_audit_finding *finding; /* NULL: nothing was told */
+};
+int tv_audit_schema_found(void *arg, const struct tv_schema_finding *found, struct tv_err *err);
+
 /* Judges one. duck belongs to the thread. -ENOMEM. */
 int tv_audit_asset(struct tv_audit_task *task, struct tv_duck *duck, struct tv_err *err);
 

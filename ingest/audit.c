@@ -72,18 +72,6 @@ static int bad_table(void *arg, const char *file, const struct tv_err *why, stru
 	return r < 0 ? r : tv_audit_add(item, TV_AUDIT_SCHEMA, NULL, err, "%s", why->text);
 }
 
-static int table_found(void *arg, const struct tv_schema_finding *found, struct tv_err *err)
-{
-	struct tv_audited *item = arg;
-	tv_autobuf struct tv_buf text = TV_BUF_INIT;
-	if (found->column)
-		tv_buf_addf(&text, "column '%s': ", found->column);
-	tv_buf_add_str(&text, found->what);
-	tv_autofree char *line = tv_buf_steal_str(&text);
-	return line ? tv_audit_add(item, TV_AUDIT_SCHEMA, NULL, err, "%s", line)
-		    : tv_err_nomem(err);
-}
-
 #define TABLE_MAX ((size_t)256 << 20)
 
 /* A table that can be read may still be another than the registry says. */
@@ -103,7 +91,8 @@ static int check_table(struct audit *a, const char *name, struct tv_err *err)
 	int r = add_item(a, name, NULL, &item, err);
 	if (r < 0)
 		return r;
-	const struct tv_schema_findings findings = { table_found, item };
+	struct tv_audit_schema_words words = { item, NULL };
+	const struct tv_schema_findings findings = { tv_audit_schema_found, &words };
 	const struct tv_parquet file = { a->how->duck, name, fd };
 	if (schema->format == TV_SCHEMA_PARQUET)
 		r = tv_schema_check(schema, &file, &findings, &why);

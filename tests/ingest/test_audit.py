@@ -154,8 +154,8 @@ def age(path, symbol, days):
 
 
 class Drifted:
-    """A store with four foundations: ingested; ingested again, with one symbol refused; the same with a file that nobody
-    judges; and one with every defect planted by pandas. Folders hold the second and the last."""
+    """A store with three foundations: ingested; ingested again, with one symbol refused; and one with every defect
+    planted by pandas. Folders hold the last two."""
 
     def __init__(self, path, lake):
         self.path, self.lake = path, path / "data" / "lakehouse"
