@@ -4,6 +4,7 @@
 
 #include "ingest/audit.h"
 #include "ingest/catalog.h"
+#include "ingest/gaps.h"
 #include "ingest/gates.h"
 #include "ingest/schema.h"
 
@@ -12,7 +13,8 @@ struct tv_audit_task {
 	struct tv_audited *item;
 	const struct tv_schema_file *schema;
 	struct tv_gates_rules rules;
-	bool has_catalog; /* the lakehouse has a catalog */
+	struct tv_gaps permanent; /* owned; the rules know of them */
+	bool has_catalog;	  /* the lakehouse has a catalog */
 	bool in_catalog;
 	struct tv_catalog_entry entry;
 	bool active;

@@ -36,6 +36,8 @@ static void audit_free(struct audit *a)
 	for (size_t i = 0; i < a->n_items; i++)
 		tv_audited_free(&a->items[i]);
 	free(a->items);
+	for (size_t i = 0; i < a->assets.n && a->tasks; i++)
+		tv_gaps_free(&a->tasks[i].permanent);
 	free(a->tasks);
 	tv_name_list_free(&a->active);
 	tv_assets_free(&a->before);
@@ -143,19 +145,6 @@ static bool is_active(const struct audit *a, const char *symbol)
 	return active || !tv_rows_find(&a->tables.symbols, symbol, &first, &end);
 }
 
-static int rules_of(const struct audit *a, const char *symbol, struct tv_gates_rules *out,
-		    struct tv_err *err)
-{
-	tv_autofree char *exchange = strndup(symbol, strcspn(symbol, ":"));
-	if (!exchange)
-		return tv_err_nomem(err);
-	int crypto = tv_exchanges_is_crypto(&a->tables.exchanges, exchange);
-	enum tv_calendar_crypto says = crypto < 0 ? TV_CRYPTO_UNKNOWN
-				       : crypto	  ? TV_CRYPTO_YES
-						  : TV_CRYPTO_NO;
-	return tv_gates_rules_read(a->how->gates, symbol, says, out, err);
-}
-
 /* Whether it is quarantined, and why. */
 static int see_health(const struct audit *a, struct tv_audited *item, struct tv_err *err)
 {
@@ -183,7 +172,8 @@ static int add_task(struct audit *a, size_t i, const struct tv_schema_file *sche
 		.fd_before = -1,
 	};
 	task->in_catalog = tv_catalog_get(a->tables.catalog, asset->symbol, &task->entry);
-	int r = rules_of(a, asset->symbol, &task->rules, err);
+	int r = tv_tables_rules(&a->tables, a->how->gates, asset->symbol, &task->permanent,
+				&task->rules, err);
 	struct tv_audited *item;
 	if (r == 0)
 		r = add_item(a, asset->file, asset->symbol, &item, err);

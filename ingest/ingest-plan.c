@@ -77,20 +77,7 @@ int tv_ingest_published(struct tv_ingest_job *job, const struct tv_ingested *ite
 int tv_ingest_rules(const struct tv_ingest_job *job, const char *symbol, struct tv_gaps *permanent,
 		    struct tv_gates_rules *out, struct tv_err *err)
 {
-	tv_autofree char *exchange = strndup(symbol, strcspn(symbol, ":"));
-	if (!exchange)
-		return tv_err_nomem(err);
-	int crypto = tv_exchanges_is_crypto(&job->tables.exchanges, exchange);
-	int r = tv_gaps_permanent(job->tables.health, symbol, permanent, err);
-	if (r == 0)
-		r = tv_gates_rules_read(job->how->gates, symbol,
-					crypto < 0 ? TV_CRYPTO_UNKNOWN
-					: crypto   ? TV_CRYPTO_YES
-						   : TV_CRYPTO_NO,
-					out, err);
-	if (r == 0)
-		out->permanent = permanent;
-	return r;
+	return tv_tables_rules(&job->tables, job->how->gates, symbol, permanent, out, err);
 }
 
 /* The last published day: the catalog's, if it speaks of the file that is there. */

@@ -1,5 +1,6 @@
 #include "ingest/tables.h"
 
+#include <string.h>
 #include <sys/mman.h>
 
 #include "store/base/cleanup.h"
@@ -140,6 +141,25 @@ int tv_tables_load_any(struct tv_lakehouse *l, struct tv_duck *duck, struct tv_t
 		return r;
 	*out = taken(&t);
 	return 0;
+}
+
+int tv_tables_rules(const struct tv_tables *t, const cJSON *gates, const char *symbol,
+		    struct tv_gaps *permanent, struct tv_gates_rules *out, struct tv_err *err)
+{
+	tv_autofree char *exchange = strndup(symbol, strcspn(symbol, ":"));
+	if (!exchange)
+		return tv_err_nomem(err);
+	int crypto = tv_exchanges_is_crypto(&t->exchanges, exchange);
+	int r = tv_gaps_permanent(t->health, symbol, permanent, err);
+	if (r == 0)
+		r = tv_gates_rules_read(gates, symbol,
+					crypto < 0 ? TV_CRYPTO_UNKNOWN
+					: crypto   ? TV_CRYPTO_YES
+						   : TV_CRYPTO_NO,
+					out, err);
+	if (r == 0)
+		out->permanent = permanent;
+	return r;
 }
 
 /* --- writing ----------------------------------------------------------------------------------- */

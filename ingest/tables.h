@@ -8,6 +8,7 @@
 
 #include "ingest/catalog.h"
 #include "ingest/exchanges.h"
+#include "ingest/gaps.h"
 #include "ingest/lakehouse.h"
 #include "ingest/symbols.h"
 
@@ -33,6 +34,11 @@ int tv_tables_load_any(struct tv_lakehouse *l, struct tv_duck *duck, struct tv_t
 		       int (*bad)(void *arg, const char *file, const struct tv_err *why,
 				  struct tv_err *err),
 		       void *arg, struct tv_err *err);
+
+/* The rules for a symbol: of the settings (`gates`, or NULL), of its exchange's row, and with the gaps that are
+ * permanent, which are added to *permanent and must live as long as the rules. */
+int tv_tables_rules(const struct tv_tables *t, const cJSON *gates, const char *symbol,
+		    struct tv_gaps *permanent, struct tv_gates_rules *out, struct tv_err *err);
 
 /* Stages those that changed. */
 int tv_tables_stage(struct tv_lakehouse *l, struct tv_duck *duck, const struct tv_tables *t,
