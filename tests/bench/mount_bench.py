@@ -230,6 +230,6 @@ def measure(bench, work, subjects, seconds):
         for entry in entries if number % 2 else reversed(entries):
             if not sits_out(bench, entry):
                 turn(bench, work, entry, number)
-    return {"id": work.name, "title": work.heading(), "baseline": "ext4",
+    return {"id": work.name, "title": work.heading(), "baseline": work.baseline,
             "seconds": round(time.monotonic() - start), "measures": [vars(m) for m in work.measures],
             "subjects": [e.doc() for e in entries]}

@@ -64,12 +64,12 @@ def machine():
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)}
 
 
-def plot(doc_path):
+def plot(doc_path, program="mount_plots.py"):
     python = ROOT / "build/bench-venv/bin/python"
     if not python.exists():
         print("no plots: build/bench-venv is not there (./dev bench makes it)")
         return False
-    done = subprocess.run([python, pathlib.Path(__file__).with_name("mount_plots.py"), doc_path, OUT],
+    done = subprocess.run([python, pathlib.Path(__file__).with_name(program), doc_path, OUT],
                           check=False, capture_output=True, text=True)
     if done.returncode:
         print(f"no plots: {done.stderr.strip()[-300:]}")

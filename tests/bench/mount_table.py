@@ -46,7 +46,7 @@ def band(work, measures):
     """A few measures side by side."""
     lines = [f"  {'':36}", f"  {'':36}"]
     for m in measures:
-        lines[0] += f" | {m['title'][:27] + ' ' + m['unit']:^35}"
+        lines[0] += f" | {(m['title'][:27] + ' ' + m['unit']).strip():^35}"
         lines[1] += f" | {'min':>8} {'median':>9} {'max':>9} {'ratio':>6}"
     for subject in work["subjects"]:
         if subject["absent"] and measures[0] is not work["measures"][0]:
@@ -141,9 +141,10 @@ def goals_text(goals):
 
 
 def markdown_work(work):
-    head = [f"{m['title']}, {m['unit']}" for m in work["measures"]]
+    head = [f"{m['title']}, {m['unit']}".removesuffix(", ") for m in work["measures"]]
     lines = ["", f"### {work['title'][0].upper() + work['title'][1:]}", "",
-             f"`{work['id']}`, {rounds_of(work)} rounds. Median [minimum, maximum], and the ratio to ext4's median.",
+             f"`{work['id']}`, {rounds_of(work)} rounds. Median [minimum, maximum], and the ratio to "
+             f"{work['baseline']}'s median.",
              "", "| subject | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
     gone = []
     for subject in work["subjects"]:

@@ -21,6 +21,7 @@ class Work:
     name = ""
     title = ""
     tree = ""
+    baseline = "ext4"
     measures = ()
     cold = False      # the kernel's caches are dropped before
     writes = False    # needs a subject that takes writes
