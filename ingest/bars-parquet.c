@@ -140,10 +140,20 @@ int tv_bars_take(const char *name, const struct tv_duck_result *rows, struct tv_
 	return 0;
 }
 
+/* Others than the six may be large, or such that their values cannot be read: no row is, then. */
+static int look(void *arg, const struct tv_duck_result *columns, struct tv_err *err)
+{
+	const struct tv_duck_column *found[TV_BARS_VALUES + 1] = { NULL };
+	const struct tv_parquet *file = arg;
+	return find_columns(file->name, columns, found, err);
+}
+
 int tv_bars_read(const struct tv_parquet *file, struct tv_bars *out, struct tv_err *err)
 {
-	tv_auto_duck_result struct tv_duck_result columns = TV_DUCK_RESULT_INIT;
-	return tv_bars_read_with(file, &columns, out, err);
+	tv_auto_duck_result struct tv_duck_result rows = TV_DUCK_RESULT_INIT;
+	struct tv_parquet own = *file;
+	int r = tv_parquet_read(file, look, &own, &rows, err);
+	return r < 0 ? r : tv_bars_take(file->name, &rows, out, err);
 }
 
 int tv_bars_read_with(const struct tv_parquet *file, struct tv_duck_result *columns,
@@ -210,45 +220,72 @@ int tv_bars_load(struct tv_duck *duck, int dirfd, const char *path, struct tv_ba
 
 /* --- writing ----------------------------------------------------------------------------------- */
 
-#define SELECT_BARS "SELECT timestamp, open, high, low, close, volume FROM tv_bars"
+/* A descriptor to write to, or the folder of a path. */
+struct target {
+	int fd;
+	const char *path;
+};
 
-static int make_table(struct tv_duck *duck, const struct tv_bars *bars, struct tv_err *err)
+/* All rows at once, the first time. */
+struct feed {
+	const struct tv_bars *bars;
+	bool given;
+	struct tv_duck_column columns[TV_BARS_VALUES + 1];
+};
+
+static int give(void *arg, struct tv_duck_column *columns, size_t *n_out, struct tv_err *err)
 {
-	struct tv_duck_column columns[TV_BARS_VALUES + 1] = {
-		{ .name = "timestamp", .kind = TV_DUCK_INT64, .i64 = bars->timestamp },
-	};
+	struct feed *f = arg;
+	(void)err;
+	*n_out = f->given ? 0 : f->bars->n;
+	f->given = true;
+	columns[0].i64 = f->bars->timestamp;
 	for (size_t c = 0; c < TV_BARS_VALUES; c++)
-		columns[c + 1] = (struct tv_duck_column){ .name = tv_bars_value_name(c),
-							  .kind = TV_DUCK_DOUBLE,
-							  .f64 = tv_bars_values(bars, c) };
-	if (!bars->n)
-		return tv_err_set(err, -EINVAL, "there are no bars to write");
-	return tv_duck_table(duck, "tv_bars", columns, TV_ARRAY_LEN(columns), bars->n, err);
+		columns[c + 1].f64 = tv_bars_values(f->bars, c);
+	return 0;
 }
 
-/* The rows are needed no longer, and must not stay in memory; keeps the error that there is. */
-static int drop_table(struct tv_duck *duck, int r, struct tv_err *err)
+typedef int write_feed(struct tv_duck *duck, const struct target *to, struct tv_err *err);
+
+/* Feeds the rows to a statement that writes them: a table of them would cost more than the file. */
+static int with_feed(struct tv_duck *duck, const struct tv_bars *bars, write_feed *write,
+		     const struct target *to, struct tv_err *err)
 {
-	int dropped = tv_duck_query(duck, "DROP TABLE IF EXISTS tv_bars", NULL, 0, NULL,
-				    r < 0 ? NULL : err);
-	return r < 0 ? r : dropped;
+	struct feed f = { .bars = bars };
+	f.columns[0] = (struct tv_duck_column){ .name = "timestamp", .kind = TV_DUCK_INT64 };
+	for (size_t c = 0; c < TV_BARS_VALUES; c++)
+		f.columns[c + 1] = (struct tv_duck_column){ .name = tv_bars_value_name(c),
+							    .kind = TV_DUCK_DOUBLE };
+	const struct tv_duck_feed feed = { f.columns, TV_ARRAY_LEN(f.columns), give, &f, 0 };
+	if (!bars->n)
+		return tv_err_set(err, -EINVAL, "there are no bars to write");
+	int r = tv_duck_set_feed(duck, &feed, err);
+	if (r == 0)
+		r = write(duck, to, err);
+	tv_duck_set_feed(duck, NULL, NULL);
+	return r;
+}
+
+static int write_open(struct tv_duck *duck, const struct target *to, struct tv_err *err)
+{
+	return tv_duck_write_parquet(duck, TV_DUCK_FEED, to->fd, err);
+}
+
+static int write_path(struct tv_duck *duck, const struct target *to, struct tv_err *err)
+{
+	return tv_parquet_save(duck, TV_DUCK_FEED, to->fd, to->path, err);
 }
 
 int tv_bars_write(struct tv_duck *duck, const struct tv_bars *bars, int fd, struct tv_err *err)
 {
-	int r = make_table(duck, bars, err);
-	if (r == 0)
-		r = tv_duck_write_parquet(duck, SELECT_BARS, fd, err);
-	return drop_table(duck, r, err);
+	return with_feed(duck, bars, write_open, &(struct target){ fd, NULL }, err);
 }
 
 int tv_bars_save(struct tv_duck *duck, const struct tv_bars *bars, int dirfd, const char *path,
 		 struct tv_err *err)
 {
-	int r = make_table(duck, bars, err);
-	if (r == 0)
-		r = tv_parquet_save(duck, SELECT_BARS, dirfd, path, err);
-	else
-		r = tv_err_wrap(err, r, "cannot write '%s'", path);
-	return drop_table(duck, r, err);
+	if (!bars->n)
+		return tv_err_set(err, -EINVAL, "cannot write '%s': there are no bars to write",
+				  path);
+	return with_feed(duck, bars, write_path, &(struct target){ dirfd, path }, err);
 }

@@ -245,11 +245,10 @@ void tv_duck_result_free(struct tv_duck_result *result)
 	*result = TV_DUCK_RESULT_INIT;
 }
 
-static int describe(duckdb_result *from, idx_t at, struct tv_duck_result *to, struct tv_err *err)
+static int describe(const char *name, duckdb_type type, idx_t at, struct tv_duck_result *to,
+		    struct tv_err *err)
 {
 	struct tv_duck_column *column = &to->columns[at];
-	duckdb_type type = duckdb_column_type(from, at);
-	const char *name = duckdb_column_name(from, at);
 	size_t n = strlen(name) + 1;
 	char *copy = block(to, n);
 	if (!copy)
@@ -399,7 +398,7 @@ static int describe_all(duckdb_result *from, size_t n, struct tv_duck_result *to
 		return tv_err_nomem(err);
 	int r = 0;
 	for (idx_t c = 0; c < to->n_columns && r == 0; c++)
-		r = describe(from, c, to, err);
+		r = describe(duckdb_column_name(from, c), duckdb_column_type(from, c), c, to, err);
 	return r;
 }
 
@@ -429,6 +428,8 @@ struct sink {
 	struct tv_duck_result *out;
 	tv_duck_rows rows;
 	void *arg;
+	tv_duck_look look; /* at the columns first, or NULL */
+	void *look_arg;
 };
 
 static int pass_on(duckdb_result *from, const struct sink *sink, struct tv_err *err)
@@ -505,6 +506,25 @@ static int execute(struct tv_duck *duck, duckdb_prepared_statement statement,
 	return r;
 }
 
+/* What a statement is going to return. */
+static int foresee(duckdb_prepared_statement statement, const struct sink *sink, struct tv_err *err)
+{
+	tv_auto_duck_result struct tv_duck_result to = TV_DUCK_RESULT_INIT;
+	int r = 0;
+	to.n_columns = duckdb_prepared_statement_column_count(statement);
+	to.columns = block(&to, to.n_columns * sizeof(*to.columns) + 1);
+	if (!to.columns)
+		return tv_err_nomem(err);
+	for (idx_t c = 0; c < to.n_columns && r == 0; c++) {
+		const char *name = duckdb_prepared_statement_column_name(statement, c);
+		r = name ? describe(name, duckdb_prepared_statement_column_type(statement, c), c,
+				    &to, err)
+			 : tv_err_nomem(err);
+		duckdb_free((void *)name);
+	}
+	return r == 0 ? sink->look(sink->look_arg, &to, err) : r;
+}
+
 static int run(struct tv_duck *duck, const char *sql, const struct tv_duck_value *values,
 	       size_t n_values, const struct sink *sink, struct tv_err *err)
 {
@@ -518,6 +538,8 @@ static int run(struct tv_duck *duck, const char *sql, const struct tv_duck_value
 		r = tv_err_set(err, -EINVAL, "DuckDB: %zu values for %llu places", n_values,
 			       (unsigned long long)duckdb_nparams(statement));
 	}
+	if (r == 0 && sink->look)
+		r = foresee(statement, sink, err);
 	for (size_t i = 0; i < n_values && r == 0; i++)
 		if (bind(statement, i + 1, &values[i]) != DuckDBSuccess)
 			r = failed(err, DUCKDB_ERROR_INVALID, duckdb_prepare_error(statement));
@@ -537,6 +559,20 @@ int tv_duck_stream(struct tv_duck *duck, const char *sql, const struct tv_duck_v
 		   size_t n_values, tv_duck_rows rows, void *arg, struct tv_err *err)
 {
 	return run(duck, sql, values, n_values, &(struct sink){ .rows = rows, .arg = arg }, err);
+}
+
+int tv_duck_read_parquet(struct tv_duck *duck, int fd, tv_duck_look look, void *arg,
+			 struct tv_duck_result *out, struct tv_err *err)
+{
+	char path[32], sql[160];
+	file_path(fd, path);
+	/* As a value the file would be looked into once more, when it is known. */
+	snprintf(
+		sql, sizeof(sql),
+		"SELECT * FROM read_parquet('%s', hive_partitioning = false, union_by_name = false)",
+		path);
+	return run(duck, sql, NULL, 0, &(struct sink){ .out = out, .look = look, .look_arg = arg },
+		   err);
 }
 
 /* --- tables ------------------------------------------------------------------------------------ */

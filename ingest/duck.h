@@ -113,6 +113,14 @@ typedef int (*tv_duck_rows)(void *arg, const struct tv_duck_result *rows, struct
 int tv_duck_stream(struct tv_duck *duck, const char *sql, const struct tv_duck_value *values,
 		   size_t n_values, tv_duck_rows rows, void *arg, struct tv_err *err);
 
+/*
+ * All columns and rows of a Parquet file. `look` (may be NULL) sees the columns, without rows, before any
+ * row is read; its non-zero return ends it all and is returned.
+ */
+typedef int (*tv_duck_look)(void *arg, const struct tv_duck_result *columns, struct tv_err *err);
+int tv_duck_read_parquet(struct tv_duck *duck, int fd, tv_duck_look look, void *arg,
+			 struct tv_duck_result *out, struct tv_err *err);
+
 /* Makes (or replaces) a table of these columns, of n_rows rows. Errors as above. */
 int tv_duck_table(struct tv_duck *duck, const char *table, const struct tv_duck_column *columns,
 		  size_t n_columns, size_t n_rows, struct tv_err *err);

@@ -84,6 +84,31 @@ int tv_parquet_stream(const struct tv_parquet *file, const char *sql, tv_duck_ro
 	return to.r ? to.r : blame(file, r, &own, err);
 }
 
+/* The same for one who looks at the columns. */
+struct looker {
+	tv_duck_look look;
+	void *arg;
+	int r;
+	struct tv_err *err;
+};
+
+static int look(void *arg, const struct tv_duck_result *columns, struct tv_err *err)
+{
+	struct looker *to = arg;
+	(void)err;
+	to->r = to->look(to->arg, columns, to->err);
+	return to->r;
+}
+
+int tv_parquet_read(const struct tv_parquet *file, tv_duck_look columns, void *arg,
+		    struct tv_duck_result *out, struct tv_err *err)
+{
+	struct tv_err own = TV_ERR_INIT;
+	struct looker to = { columns, arg, 0, err };
+	int r = tv_duck_read_parquet(file->duck, file->fd, columns ? look : NULL, &to, out, &own);
+	return to.r ? to.r : blame(file, r, &own, err);
+}
+
 int tv_parquet_columns(const struct tv_parquet *file, struct tv_duck_result *out,
 		       struct tv_err *err)
 {

@@ -30,6 +30,10 @@ int tv_parquet_open(int dirfd, const char *path, struct tv_err *err);
 int tv_parquet_columns(const struct tv_parquet *file, struct tv_duck_result *out,
 		       struct tv_err *err);
 
+/* All columns and rows, see tv_duck_read_parquet; what `look` returns is returned as it is. */
+int tv_parquet_read(const struct tv_parquet *file, tv_duck_look look, void *arg,
+		    struct tv_duck_result *out, struct tv_err *err);
+
 /* Rows of a statement with TV_PARQUET_ROWS in it, and no other value. */
 int tv_parquet_query(const struct tv_parquet *file, const char *sql, struct tv_duck_result *out,
 		     struct tv_err *err);

@@ -3,9 +3,11 @@
  * data", Coinbase Exchange "Get product candles", Kraken "Get OHLC data"; and Yahoo's chart document,
  * which has no description but is stable.
  */
+#include <math.h>
 #include <string.h>
 #include <strings.h>
 
+#include "ingest/source-arrays.h"
 #include "ingest/source-priv.h"
 #include "store/base/cleanup.h"
 
@@ -208,12 +210,89 @@ static int yahoo_rows(const cJSON *result, int64_t offset, struct tv_bars *out, 
 	return 0;
 }
 
+/* The columns' arrays, all of the same length. False: it takes the long way. */
+static bool yahoo_arrays(const struct tv_number_arrays *arrays, const cJSON *result,
+			 const struct tv_number_array *columns[TV_COLUMNS])
+{
+	const cJSON *indicators = cJSON_GetObjectItemCaseSensitive(result, "indicators");
+	const cJSON *quotes = cJSON_GetObjectItemCaseSensitive(indicators, "quote");
+	const cJSON *quote = cJSON_IsArray(quotes) ? quotes->child : NULL;
+	for (int c = 0; c < TV_COLUMNS; c++) {
+		columns[c] = tv_number_array_of(
+			arrays, cJSON_GetObjectItemCaseSensitive(c == TV_TIMESTAMP ? result : quote,
+								 tv_column_name(c)));
+		if (!columns[c] || columns[c]->n != columns[0]->n)
+			return false;
+	}
+	return true;
+}
+
+/* Row i of the arrays: 1, or 0 when it is a day without trade, -1 when it takes the long way. */
+static int yahoo_array_row(const struct tv_number_arrays *arrays,
+			   const struct tv_number_array *columns[TV_COLUMNS], size_t i,
+			   int64_t offset, struct tv_bar *row)
+{
+	double v[TV_COLUMNS];
+	unsigned known = 0;
+	for (int c = 0; c < TV_COLUMNS; c++) {
+		v[c] = arrays->numbers[columns[c]->first + i];
+		known += c != TV_TIMESTAMP && c != TV_VOLUME && !isnan(v[c]);
+	}
+	double t = v[TV_TIMESTAMP];
+	if (!(fabs(t) < 1e11) || t != floor(t))
+		return -1;
+	if (!known)
+		return 0;
+	if (known < TV_VOLUME - TV_OPEN || isnan(v[TV_VOLUME]))
+		return -1;
+	*row = (struct tv_bar){ yahoo_day((int64_t)t, offset),
+				v[TV_OPEN],
+				v[TV_HIGH],
+				v[TV_LOW],
+				v[TV_CLOSE],
+				v[TV_VOLUME] };
+	return 1;
+}
+
+/* The short way, for answers in which nothing is unusual: 1, or 0 for the long one. */
+static int yahoo_short(const char *symbol, const char *body, size_t n, struct tv_bars *out,
+		       struct tv_err *err)
+{
+	tv_autonumberarrays struct tv_number_arrays arrays = { .arrays = NULL };
+	tv_autojson cJSON *doc = tv_number_arrays_take(body, n, &arrays);
+	const struct tv_number_array *columns[TV_COLUMNS];
+	const cJSON *chart = cJSON_GetObjectItemCaseSensitive(doc, "chart");
+	const cJSON *results = cJSON_GetObjectItemCaseSensitive(chart, "result");
+	const cJSON *result = cJSON_IsArray(results) ? results->child : NULL;
+	const cJSON *meta = cJSON_GetObjectItemCaseSensitive(result, "meta");
+	const cJSON *zone = cJSON_GetObjectItemCaseSensitive(meta, "gmtoffset");
+	if (!result || cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(chart, "error")) ||
+	    strcasecmp(text_of(meta, "symbol"), symbol) != 0 || !cJSON_IsNumber(zone) ||
+	    !(fabs(zone->valuedouble) < (double)TV_DAY_SECONDS) ||
+	    !yahoo_arrays(&arrays, result, columns))
+		return 0;
+	int r = tv_bars_reserve(out, columns[0]->n, err);
+	for (size_t i = 0; i < columns[0]->n && r == 0; i++) {
+		struct tv_bar row;
+		int is = yahoo_array_row(&arrays, columns, i, (int64_t)zone->valuedouble, &row);
+		if (is < 0) {
+			out->n = 0;
+			return 0;
+		}
+		r = is ? tv_bars_add(out, &row, err) : 0;
+	}
+	return r < 0 ? r : 1;
+}
+
 int tv_parse_yahoo(const struct tv_source *s, const char *symbol, const char *body, size_t n,
 		   struct tv_bars *out, struct tv_err *err)
 {
 	(void)s;
 	tv_autojson cJSON *doc = NULL;
-	int r = tv_source_document(body, n, &doc, err);
+	int r = yahoo_short(symbol, body, n, out, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = tv_source_document(body, n, &doc, err);
 	if (r < 0)
 		return r;
 	const cJSON *chart = cJSON_GetObjectItemCaseSensitive(doc, "chart");
