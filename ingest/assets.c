@@ -12,11 +12,13 @@ void tv_assets_free(struct tv_assets *assets)
 {
 	if (!assets)
 		return;
+	tv_ahead_free(assets->ahead);
 	for (size_t i = 0; i < assets->n; i++) {
 		free(assets->items[i].symbol);
 		free(assets->items[i].file);
 		free(assets->items[i].sector);
 	}
+	free(assets->order);
 	free(assets->items);
 	*assets = (struct tv_assets){ .items = NULL };
 }
@@ -110,12 +112,46 @@ int tv_assets_bars(struct tv_assets *assets, size_t i, struct tv_bars *out, stru
 	return tv_bars_read(&parquet, out, err);
 }
 
+/* --- as a source ------------------------------------------------------------------------------- */
+
+static int open_file(void *arg, size_t i, struct tv_err *err)
+{
+	const struct tv_assets *assets = arg;
+	return tv_lakehouse_open(assets->lake, assets->items[assets->order[i]].file, err);
+}
+
+static const char *name_file(void *arg, size_t i)
+{
+	const struct tv_assets *assets = arg;
+	return assets->items[assets->order[i]].file;
+}
+
+void tv_assets_rest(struct tv_assets *assets)
+{
+	tv_ahead_free(assets->ahead);
+	assets->ahead = NULL;
+	assets->at = 0;
+}
+
+/* Whoever asks in the order of names gets what was read ahead, from the start on each time. */
 static int give(void *arg, size_t i, struct tv_bars *out, struct tv_err *err)
 {
 	struct tv_assets *assets = arg;
+	const struct tv_ahead_files files = { assets->n, open_file, name_file, assets };
 	if (tv_progress_step(assets->progress, "reading", assets->given++, 0, "symbols"))
 		return tv_err_set(err, -TV_E_INTERRUPTED, "stopped");
-	return tv_assets_bars(assets, i, out, err);
+	bool is_next = assets->at < assets->n && assets->order[assets->at] == i;
+	if (!is_next || !assets->ahead)
+		tv_assets_rest(assets);
+	while (assets->order[assets->at] != i)
+		assets->at++;
+	if (!assets->ahead) {
+		int r = tv_ahead_new(&files, assets->at, &assets->ahead, err);
+		if (r < 0)
+			return r;
+	}
+	assets->at++;
+	return tv_ahead_next(assets->ahead, out, err);
 }
 
 int tv_assets_source(struct tv_assets *assets, struct tv_symbol **symbols,
@@ -128,5 +164,8 @@ int tv_assets_source(struct tv_assets *assets, struct tv_symbol **symbols,
 		(*symbols)[i] =
 			(struct tv_symbol){ assets->items[i].symbol, assets->items[i].sector };
 	*out = (struct tv_symbol_source){ *symbols, assets->n, give, assets };
-	return 0;
+	tv_assets_rest(assets);
+	free(assets->order);
+	assets->order = NULL;
+	return tv_symbols_sort(out, false, &assets->order, err);
 }

@@ -4,6 +4,7 @@
 #ifndef TV_INGEST_ASSETS_H
 #define TV_INGEST_ASSETS_H
 
+#include "ingest/ahead.h"
 #include "ingest/lakehouse.h"
 #include "ingest/symbol-bars.h"
 #include "ingest/tables.h"
@@ -22,6 +23,9 @@ struct tv_assets {
 	struct tv_duck *duck;
 	const struct tv_progress *progress; /* may be set after loading */
 	size_t given;			    /* bars so far, for progress */
+	size_t *order;			    /* owned, as what follows: of the source's symbols */
+	size_t at;			    /* in that order: the next one that is read ahead */
+	struct tv_ahead *ahead;		    /* NULL: nothing was asked for yet */
 };
 
 void tv_assets_free(struct tv_assets *assets); /* empties them; NULL is fine */
@@ -35,8 +39,12 @@ int tv_assets_load(struct tv_lakehouse *lake, struct tv_duck *duck, const struct
 /* The bars of one. -TV_E_GATE: the file is not what it should be. */
 int tv_assets_bars(struct tv_assets *assets, size_t i, struct tv_bars *out, struct tv_err *err);
 
-/* All of them as a source. *symbols is owned by the caller and must live as long as *out. */
+/* All of them as a source, which threads read ahead of its user, by name: until the assets are freed or
+ * tv_assets_rest nobody else may use the lakehouse. *symbols is owned by the caller and must live as long as *out. */
 int tv_assets_source(struct tv_assets *assets, struct tv_symbol **symbols,
 		     struct tv_symbol_source *out, struct tv_err *err);
+
+/* Ends reading ahead. Bars that are asked for later begin it anew. */
+void tv_assets_rest(struct tv_assets *assets);
 
 #endif

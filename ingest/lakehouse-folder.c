@@ -252,9 +252,11 @@ static int make_temp(struct lake *k, char **name, struct tv_err *err)
 	return fd < 0 ? tv_err_sys(err, -errno, "cannot make '%s/%s'", k->path, *name) : fd;
 }
 
-static int lake_take(struct tv_lakehouse *l, int fd, struct tv_staged *s, struct tv_err *err)
+static int lake_take(struct tv_lakehouse *l, int fd, bool ours, struct tv_staged *s,
+		     struct tv_err *err)
 {
 	struct lake *k = lake_of(l);
+	(void)ours; /* its mode would not be that of a new file */
 	tv_autoclose int temp = make_temp(k, &s->temp, err);
 	if (temp < 0)
 		return temp;

@@ -28,8 +28,9 @@ struct tv_lakehouse_kind {
 	int (*each)(struct tv_lakehouse *l,
 		    int (*visit)(void *arg, const char *name, struct tv_err *err), void *arg,
 		    struct tv_err *err);
-	/* Copies a descriptor's bytes; fills sha, and blob or temp. */
-	int (*take)(struct tv_lakehouse *l, int fd, struct tv_staged *s, struct tv_err *err);
+	/* Copies a descriptor's bytes, or takes the file if it is `ours`; fills sha, and blob or temp. */
+	int (*take)(struct tv_lakehouse *l, int fd, bool ours, struct tv_staged *s,
+		    struct tv_err *err);
 	/* Undoes take. */
 	void (*leave)(struct tv_lakehouse *l, struct tv_staged *s);
 	int (*publish)(struct tv_lakehouse *l, const struct tv_lakehouse_publish *how,

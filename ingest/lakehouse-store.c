@@ -105,14 +105,16 @@ static int lake_each(struct tv_lakehouse *l,
 
 /* --- staging ----------------------------------------------------------------------------------- */
 
-static int lake_take(struct tv_lakehouse *l, int fd, struct tv_staged *s, struct tv_err *err)
+static int lake_take(struct tv_lakehouse *l, int fd, bool ours, struct tv_staged *s,
+		     struct tv_err *err)
 {
 	struct lake *k = lake_of(l);
 	int r = k->files ? 0 : tv_blobs_begin(k->store, &k->files, err);
 	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
 		r = tv_err_sys(err, -errno, "cannot read it from its start");
 	if (r == 0)
-		r = tv_blobs_add_fd(k->files, fd, &s->blob, NULL, err);
+		r = ours ? tv_blobs_adopt_fd(k->files, fd, &s->blob, err)
+			 : tv_blobs_add_fd(k->files, fd, &s->blob, NULL, err);
 	if (r == 0)
 		s->sha = s->blob.sha;
 	return r;

@@ -110,18 +110,29 @@ static int stage_changed(struct tv_lakehouse *l, const char *path, struct tv_sta
 	return stage(l, path, s, err);
 }
 
-int tv_lakehouse_put(struct tv_lakehouse *l, const char *path, int fd, struct tv_sha *sha,
-		     bool *changed, struct tv_err *err)
+static int put(struct tv_lakehouse *l, const char *path, int fd, bool ours, struct tv_sha *sha,
+	       bool *changed, struct tv_err *err)
 {
 	struct tv_staged s = { .path = NULL };
 	int r = read_only(l, err);
 	if (r == 0)
-		r = l->kind->take(l, fd, &s, err);
+		r = l->kind->take(l, fd, ours, &s, err);
 	if (r < 0)
 		return tv_err_wrap(err, r, "'%s'", path);
 	if (sha)
 		*sha = s.sha;
 	return stage_changed(l, path, &s, changed, err);
+}
+
+int tv_lakehouse_put(struct tv_lakehouse *l, const char *path, int fd, struct tv_sha *sha,
+		     bool *changed, struct tv_err *err)
+{
+	return put(l, path, fd, false, sha, changed, err);
+}
+
+int tv_lakehouse_give(struct tv_lakehouse *l, const char *path, int fd, struct tv_err *err)
+{
+	return put(l, path, fd, true, NULL, NULL, err);
 }
 
 int tv_lakehouse_put_bytes(struct tv_lakehouse *l, const char *path, const void *bytes, size_t n,

@@ -94,6 +94,10 @@ int tv_lakehouse_each(struct tv_lakehouse *l,
 int tv_lakehouse_put(struct tv_lakehouse *l, const char *path, int fd, struct tv_sha *sha,
 		     bool *changed, struct tv_err *err);
 
+/* The same for a file that was made with O_TMPFILE, and that nobody writes to any more: in a store it becomes the blob
+ * without a copy. */
+int tv_lakehouse_give(struct tv_lakehouse *l, const char *path, int fd, struct tv_err *err);
+
 /* The same for a table that several ingestions write: kept in memory, published last. */
 int tv_lakehouse_put_bytes(struct tv_lakehouse *l, const char *path, const void *bytes, size_t n,
 			   bool *changed, struct tv_err *err);

@@ -350,6 +350,76 @@ int tv_blobs_add_fd(struct tv_blobs *b, int fd, struct tv_blob *out, struct tv_b
 	return 0;
 }
 
+/* --- taking over ------------------------------------------------------------------------------- */
+
+/* Gives a file without a name one among the temp files. False: it is not such a file, or not here. */
+static bool temp_link(struct tv_blobs *b, struct temp *t, int fd, struct tv_err *err)
+{
+	char name[TV_BLOB_TEMP], nonce[TV_BLOB_NONCE], path[32];
+	const struct tv_store *s = b->store;
+	if (tv_random_hex(nonce, sizeof(nonce) / 2, err) < 0)
+		return false;
+	tv_blob_temp_name(b, nonce, name);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	t->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (t->fd < 0 || linkat(AT_FDCWD, path, s->tmp_fd, name, AT_SYMLINK_FOLLOW) < 0)
+		return false;
+	memcpy(t->nonce, nonce, sizeof(nonce));
+	return tv_store_give(s, t->fd) == 0 && fchmod(t->fd, s->blob_mode) == 0;
+}
+
+static int digest(int fd, struct tv_blob_scratch *sc, struct tv_blob *blob, struct tv_err *err)
+{
+	for (;;) {
+		ssize_t n = tv_blob_read_chunk(fd, sc->buf, TV_BLOB_CHUNK);
+		if (n < 0)
+			return tv_err_sys(err, (int)n, "cannot read the file");
+		int r = tv_hasher_update(sc->hasher, sc->buf, (size_t)n, err);
+		if (r < 0)
+			return r;
+		blob->size += (uint64_t)n;
+		if ((size_t)n < TV_BLOB_CHUNK)
+			return tv_hasher_final(sc->hasher, &blob->addr, &blob->sha, err);
+	}
+}
+
+/* 1: it is in the batch, or known; 0: it has to be copied. */
+static int adopt(struct tv_blobs *b, int fd, struct tv_blob_scratch *sc, struct tv_blob *blob,
+		 struct tv_err *err)
+{
+	tv_auto(temp_drop) struct temp t = { .batch = b, .fd = -1 };
+	if (b->failed || b->placed_ns)
+		return tv_err_set(err, -EINVAL, "nothing can be added to a placed batch of blobs");
+	int r = digest(fd, sc, blob, err);
+	if (r == 0)
+		r = known(b, blob, err);
+	if (r != 0)
+		return r;
+	if (!temp_link(b, &t, fd, NULL))
+		return 0;
+	r = keep_temp(b, &t, blob, err);
+	return r < 0 ? r : 1;
+}
+
+int tv_blobs_adopt_fd(struct tv_blobs *b, int fd, struct tv_blob *out, struct tv_err *err)
+{
+	struct tv_blob blob = { .size = 0 };
+	struct tv_blob_scratch *sc = take_scratch(b, err);
+	if (!sc)
+		return -ENOMEM;
+	off_t start = lseek(fd, 0, SEEK_CUR);
+	int r = adopt(b, fd, sc, &blob, err);
+	put_scratch(b, sc);
+	if (r == 0 && (start < 0 || lseek(fd, start, SEEK_SET) < 0))
+		r = tv_err_sys(err, -errno, "cannot read the file once more");
+	if (r == 0)
+		return tv_blobs_add_fd(b, fd, out, NULL, err);
+	if (r < 0)
+		return r;
+	*out = blob;
+	return 0;
+}
+
 int tv_blobs_add_bytes(struct tv_blobs *b, const void *bytes, size_t n, struct tv_blob *out,
 		       struct tv_err *err)
 {

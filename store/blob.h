@@ -39,6 +39,10 @@ int tv_blobs_add_fd(struct tv_blobs *b, int fd, struct tv_blob *out, struct tv_b
 int tv_blobs_add_bytes(struct tv_blobs *b, const void *bytes, size_t n, struct tv_blob *out,
 		       struct tv_err *err);
 
+/* The same as add_fd for a file that was made with O_TMPFILE on the store's file system, and that nobody
+ * writes to any more: it becomes the blob without a copy. Any other file is copied. Thread-safe. */
+int tv_blobs_adopt_fd(struct tv_blobs *b, int fd, struct tv_blob *out, struct tv_err *err);
+
 /* Notes that the commit relies on a stored blob. 1 when it is there (not condemned, its file in its
  * full length), 0 when it is not: then add it. Thread-safe. */
 int tv_blobs_rely(struct tv_blobs *b, const struct tv_addr *addr, struct tv_err *err);

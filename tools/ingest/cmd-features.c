@@ -78,7 +78,8 @@ static int make(struct work *w, const char *path, write_file *write)
 	if (fd < 0)
 		return tv_err_sys(err, -errno, "cannot make a file for '%s'", path);
 	int r = write(w, fd, err);
-	return r < 0 ? r : tv_lakehouse_put(w->cycle.lake, path, fd, NULL, NULL, err);
+	tv_assets_rest(&w->assets);
+	return r < 0 ? r : tv_lakehouse_give(w->cycle.lake, path, fd, err);
 }
 
 /* Nobody can merge two versions of one such file: who was first is told. */
