@@ -3,7 +3,7 @@
  * `features/tv_technicals_1d.parquet` and `features_matrix.parquet`. docs/features.md says what each column is.
  *
  * Symbols come one after another, so memory is that of one of them and of DuckDB's row group (about
- * 150 MB together, however many symbols there are). A database of its own writes the files: the source's
+ * 150 MB together, 250 MB for both files, however many symbols there are). A database of its own writes the files: the source's
  * callback may use the caller's. Rows ascend by symbol (bytes) and time. Equal bars and sectors give the
  * same bytes, with the same tv_duck_version().
  */
@@ -91,6 +91,12 @@ int tv_technicals_write(const struct tv_symbol_source *source,
 			const struct tv_features_options *options, int fd, struct tv_err *err);
 int tv_features_matrix_write(const struct tv_symbol_source *source,
 			     const struct tv_features_options *options, int fd, struct tv_err *err);
+
+/* Both at once, each symbol read and computed once, in two threads, of which either may call the source (never both at
+ * once). */
+int tv_features_write_both(const struct tv_symbol_source *source,
+			   const struct tv_features_options *options, int technicals_fd,
+			   int matrix_fd, struct tv_err *err);
 
 /* The same atomically and durably to dirfd/path, see tv_parquet_save. */
 int tv_technicals_save(const struct tv_symbol_source *source,

@@ -17,7 +17,7 @@ struct tv_symbol_source {
 	const struct tv_symbol *symbols; /* in any order, none of them twice */
 	size_t n;
 	/* Gives the bars of symbols[i] into *out, which is empty; their receiver frees them. It is called
-	 * in the calling thread, by name, and for some symbols twice. Negative ends everything. */
+	 * by name, in the calling thread or as features.h says. Negative ends everything. */
 	int (*bars)(void *arg, size_t i, struct tv_bars *out, struct tv_err *err);
 	void *arg;
 };

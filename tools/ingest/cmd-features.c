@@ -50,36 +50,40 @@ static int begin(struct tv_cli *cli, struct work *w, const char *message)
 	return r;
 }
 
-typedef int write_file(struct work *w, int fd, struct tv_err *err);
-
-static int write_technicals(struct work *w, int fd, struct tv_err *err)
+/* A nameless file, as it may be large. */
+static int make_file(struct work *w)
 {
-	return tv_technicals_write(&w->source, &w->features, fd, err);
-}
-
-static int write_features(struct work *w, int fd, struct tv_err *err)
-{
-	return tv_features_matrix_write(&w->source, &w->features, fd, err);
-}
-
-static int write_returns(struct work *w, int fd, struct tv_err *err)
-{
-	return tv_matrix_write(&w->source, &w->matrix, fd, err);
-}
-
-/* Made as a nameless file, as it may be large. */
-static int make(struct work *w, const char *path, write_file *write)
-{
-	struct tv_err *err = &w->cycle.cli->err;
 	tv_autoclose int spool = tv_cycle_spool(&w->cycle);
 	if (spool < 0)
 		return spool;
-	tv_autoclose int fd = openat(spool, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return tv_err_sys(err, -errno, "cannot make a file for '%s'", path);
-	int r = write(w, fd, err);
+	int fd = openat(spool, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return fd < 0 ? tv_err_sys(&w->cycle.cli->err, -errno, "cannot make a file") : fd;
+}
+
+static int make_features(struct work *w)
+{
+	struct tv_err *err = &w->cycle.cli->err;
+	tv_autoclose int technicals = make_file(w);
+	tv_autoclose int matrix = technicals < 0 ? -1 : make_file(w);
+	if (technicals < 0 || matrix < 0)
+		return technicals < 0 ? technicals : matrix;
+	int r = tv_features_write_both(&w->source, &w->features, technicals, matrix, err);
 	tv_assets_rest(&w->assets);
-	return r < 0 ? r : tv_lakehouse_give(w->cycle.lake, path, fd, err);
+	if (r == 0)
+		r = tv_lakehouse_give(w->cycle.lake, "features/tv_technicals_1d.parquet",
+				      technicals, err);
+	return r < 0 ? r : tv_lakehouse_give(w->cycle.lake, "features_matrix.parquet", matrix, err);
+}
+
+static int make_matrix(struct work *w)
+{
+	struct tv_err *err = &w->cycle.cli->err;
+	tv_autoclose int fd = make_file(w);
+	if (fd < 0)
+		return fd;
+	int r = tv_matrix_write(&w->source, &w->matrix, fd, err);
+	tv_assets_rest(&w->assets);
+	return r < 0 ? r : tv_lakehouse_give(w->cycle.lake, "returns_matrix.parquet", fd, err);
 }
 
 /* Nobody can merge two versions of one such file: who was first is told. */
@@ -118,9 +122,7 @@ int tv_cmd_features(struct tv_cli *cli)
 	if (r == 0)
 		r = begin(cli, &w, "features");
 	if (r == 0)
-		r = make(&w, "features/tv_technicals_1d.parquet", write_technicals);
-	if (r == 0)
-		r = make(&w, "features_matrix.parquet", write_features);
+		r = make_features(&w);
 	if (r == 0)
 		r = publish(&w);
 	return r < 0 ? r : tell(cli, &w);
@@ -140,7 +142,7 @@ int tv_cmd_matrix(struct tv_cli *cli)
 	if (r == 0)
 		r = begin(cli, &w, "returns matrix");
 	if (r == 0)
-		r = make(&w, "returns_matrix.parquet", write_returns);
+		r = make_matrix(&w);
 	if (r == 0)
 		r = publish(&w);
 	return r < 0 ? r : tell(cli, &w);
