@@ -95,5 +95,12 @@ printf '  $ cd data/lakehouse && tvfs-ls --hash main | sha256sum -c --quiet && e
 (cd data/lakehouse && tvfs-ls --hash main | sha256sum -c --quiet) || fail "a hash does not match"
 printf '    all match: %s files\n' "$(tvfs-ls --hash main | grep -vc '^#')"
 
+if [ -e "$TVFS_BIN/../libexec/tvfs/tvfs-ingest-tool" ]; then
+	step "7. The data cycle: prices from a source with planted defects, judged before they are published"
+	bash "$root/tests/demo/cycle.sh" "$project/cycle" data/lakehouse
+else
+	step "7. The data cycle is not shown: this tvfs was built without DuckDB"
+fi
+
 step "Done. The project of this demo is in ${project#"$PWD/"}; look around with: tvfs log, tvfs status, tvfs ps"
 ! grep -q " $project/.* - fuse.tvfs " /proc/self/mountinfo || fail "a mount was left behind"
