@@ -72,6 +72,9 @@ static void *work(void *arg)
 		pthread_cond_signal(&a->read);
 	}
 	pthread_mutex_unlock(&a->lock);
+	/* Who reads nothing more needs no memory: writing what was read takes much. */
+	tv_duck_close(w->duck);
+	w->duck = NULL;
 	return NULL;
 }
 

@@ -273,8 +273,10 @@ int tv_ingest(struct tv_lakehouse *l, struct tv_duck *duck, const struct tv_inge
 	if (r == 0)
 		r = tv_tables_stage(l, duck, &job.tables, err);
 	count(out);
+	int64_t start = tv_monotonic_ns();
 	if (r == 0)
 		r = tv_ingest_publish(&job, tv_ingest_report_json(out, false), err);
+	out->publishing_ns = tv_monotonic_ns() - start;
 	count(out);
 	if (r == 0)
 		clear_spool(&job);

@@ -61,6 +61,7 @@ struct tv_ingest_report {
 	size_t n;
 	struct tv_ingested *items; /* in the candidates' order */
 	size_t times[TV_OUTCOMES];
+	int64_t storing_ns, publishing_ns; /* spent on files of bars, and on the commit */
 	struct tv_lakehouse_published published;
 };
 

@@ -8,21 +8,29 @@
 #include "store/base/cleanup.h"
 
 #define DAY_MICROSECONDS (TV_DAY_SECONDS * INT64_C(1000000))
-#define ROW_GROUP 1024 /* DuckDB has it in memory several times; 40 MB with 5,000 columns */
-#define BLOCK 128      /* rows that DuckDB gets at a time: with 5,000 columns 5 MB */
+#define ROW_GROUP 256 /* DuckDB has it in memory several times; 10 MB with 5,000 columns */
+#define BLOCK 128     /* rows that DuckDB gets at a time: with 5,000 columns 5 MB */
 
 /* Closes of one symbol. */
 struct closes {
-	size_t n, at;  /* `at`: the first row that is not in the matrix yet */
-	size_t loaded; /* rows that there were */
-	int32_t *day;  /* since 1970 */
+	size_t n, at;	    /* `at`: the first row that is not in the matrix yet */
+	size_t loaded;	    /* rows that there were */
+	const int32_t *day; /* since 1970; a calendar's */
 	double *close;
+};
+
+/* Days that one symbol has, or several. */
+struct calendar {
+	struct calendar *next;
+	size_t n;
+	int32_t day[];
 };
 
 struct matrix {
 	const struct tv_symbol_source *source;
 	size_t *order;
-	struct closes *closes; /* in that order */
+	struct closes *closes;	    /* in that order */
+	struct calendar *calendars; /* owned; the latest one first */
 	size_t n;
 	int32_t first, last; /* days */
 	uint32_t *counts;    /* of each day from first to last */
@@ -33,12 +41,20 @@ struct matrix {
 	bool *null;
 };
 
+static void calendars_free(struct calendar *c)
+{
+	while (c) {
+		struct calendar *next = c->next;
+		free(c);
+		c = next;
+	}
+}
+
 static void matrix_free(struct matrix *m)
 {
-	for (size_t i = 0; i < m->n && m->closes; i++) {
-		free(m->closes[i].day);
+	for (size_t i = 0; i < m->n && m->closes; i++)
 		free(m->closes[i].close);
-	}
+	calendars_free(m->calendars);
 	free(m->order);
 	free(m->closes);
 	free(m->counts);
@@ -49,6 +65,37 @@ static void matrix_free(struct matrix *m)
 
 /* --- days -------------------------------------------------------------------------------------- */
 
+static int32_t day_of(const struct tv_bars *bars, size_t k)
+{
+	return (int32_t)(bars->timestamp[k] / TV_DAY_SECONDS);
+}
+
+static struct calendar *add_calendar(struct matrix *m, size_t n)
+{
+	struct calendar *c = malloc(sizeof(*c) + n * sizeof(*c->day));
+	if (!c)
+		return NULL;
+	c->n = n;
+	c->next = m->calendars;
+	m->calendars = c;
+	return c;
+}
+
+/* The days of bars. Neighbours often have the same ones, as those of one exchange. */
+static const int32_t *days_of(struct matrix *m, const struct tv_bars *bars)
+{
+	struct calendar *latest = m->calendars;
+	bool same = latest && latest->n == bars->n;
+	for (size_t k = 0; same && k < bars->n; k++)
+		same = latest->day[k] == day_of(bars, k);
+	if (same)
+		return latest->day;
+	struct calendar *c = add_calendar(m, bars->n);
+	for (size_t k = 0; c && k < bars->n; k++)
+		c->day[k] = day_of(bars, k);
+	return c ? c->day : NULL;
+}
+
 static int load(struct matrix *m, size_t i, struct tv_err *err)
 {
 	tv_autobars struct tv_bars bars = TV_BARS_INIT;
@@ -56,13 +103,11 @@ static int load(struct matrix *m, size_t i, struct tv_err *err)
 	int r = tv_symbols_bars(m->source, m->order[i], &bars, err);
 	if (r < 0 || !bars.n)
 		return r;
-	c->day = malloc(bars.n * sizeof(*c->day));
+	c->day = days_of(m, &bars);
 	c->close = malloc(bars.n * sizeof(*c->close));
 	if (!c->day || !c->close)
 		return tv_err_nomem(err);
 	c->n = c->loaded = bars.n;
-	for (size_t k = 0; k < bars.n; k++)
-		c->day[k] = (int32_t)(bars.timestamp[k] / TV_DAY_SECONDS);
 	memcpy(c->close, bars.close, bars.n * sizeof(*c->close));
 	if (c->day[0] < m->first)
 		m->first = c->day[0];
@@ -97,24 +142,35 @@ static int load_all(struct matrix *m, struct tv_err *err)
 	return m->counts ? 0 : tv_err_nomem(err);
 }
 
-/* Drops the rows of days that not all symbols have. */
-static void keep_common(struct matrix *m)
+/* Drops the rows of days that not all symbols have: all have one calendar then. */
+static int keep_common(struct matrix *m, struct tv_err *err)
 {
+	size_t n_common = 0;
 	for (size_t i = 0; i < m->n; i++)
 		for (size_t k = 0; k < m->closes[i].n; k++)
 			(*count_of(m, m->closes[i].day[k]))++;
+	for (int32_t day = m->first; day <= m->last; day++)
+		n_common += *count_of(m, day) == m->n;
+	struct calendar *old = m->calendars, *common = add_calendar(m, n_common);
+	if (!common)
+		return tv_err_nomem(err);
+	n_common = 0;
+	for (int32_t day = m->first; day <= m->last; day++)
+		if (*count_of(m, day) == m->n)
+			common->day[n_common++] = day;
 	for (size_t i = 0; i < m->n; i++) {
 		struct closes *c = &m->closes[i];
 		size_t kept = 0;
-		for (size_t k = 0; k < c->n; k++) {
-			if (*count_of(m, c->day[k]) != m->n)
-				continue;
-			c->day[kept] = c->day[k];
-			c->close[kept++] = c->close[k];
-		}
+		for (size_t k = 0; k < c->n; k++)
+			if (*count_of(m, c->day[k]) == m->n)
+				c->close[kept++] = c->close[k];
 		c->n = kept;
+		c->day = common->day;
 	}
+	common->next = NULL;
+	calendars_free(old);
 	memset(m->counts, 0, ((size_t)(m->last - m->first) + 1) * sizeof(*m->counts));
+	return 0;
 }
 
 /* The return that row k >= 1 of a symbol has; NaN when there can be none. */
@@ -205,8 +261,9 @@ static int make(struct matrix *m, const struct tv_matrix_options *options, struc
 	if (r < 0)
 		return r;
 	if (options->alignment == TV_MATRIX_INNER)
-		keep_common(m);
-	r = choose_days(m, options, err);
+		r = keep_common(m, err);
+	if (r == 0)
+		r = choose_days(m, options, err);
 	if (r < 0)
 		return r;
 	m->values = malloc(m->n * BLOCK * sizeof(*m->values));

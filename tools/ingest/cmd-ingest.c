@@ -90,6 +90,9 @@ static cJSON *report_json(const struct tv_cycle *c, const struct tv_ingest_repor
 	cJSON_AddBoolToObject(doc, "merged", report->published.merged);
 	if (!report->published.unchanged)
 		cJSON_AddStringToObject(doc, "trace_id", trace_id);
+	cJSON *seconds = cJSON_AddObjectToObject(doc, "seconds");
+	cJSON_AddNumberToObject(seconds, "storing", (double)report->storing_ns / 1e9);
+	cJSON_AddNumberToObject(seconds, "publishing", (double)report->publishing_ns / 1e9);
 	tv_cycle_add_published(c, &report->published, doc);
 	return doc;
 }
