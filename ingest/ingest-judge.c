@@ -33,12 +33,13 @@ static int drop_evidence(struct tv_ingest_job *job, const struct tv_ingested *it
 }
 
 static int publish_bars(struct tv_ingest_job *job, struct tv_ingested *item,
-			const struct tv_verdict *v, size_t before, int64_t fetched_s,
-			struct tv_err *err)
+			const struct tv_ingest_work *work, struct tv_err *err)
 {
+	const struct tv_verdict *v = &work->verdict;
+	size_t before = work->published.n;
 	char reason[2 * TV_FINDING_TEXT];
 	enum tv_health health = tv_ingest_health_of(v, reason, sizeof(reason));
-	int r = tv_ingest_put_bars(job, item, v, v->changed, fetched_s, err);
+	int r = tv_ingest_put_bars(job, item, v, v->changed, work->file, work->fetched_s, err);
 	item->added = item->rows > before ? item->rows - before : 0;
 	if (r == 0)
 		r = tv_ingest_set_health(job, item, health, *reason ? reason : NULL, true, err);
@@ -61,37 +62,75 @@ static int keep_details(struct tv_ingested *item, const struct tv_verdict *v, st
 	return 0;
 }
 
-static int judge(struct tv_ingest_job *job, struct tv_ingested *item, const struct tv_bars *rows,
-		 int64_t from, int64_t fetched_s, struct tv_err *err)
+/* --- judging ----------------------------------------------------------------------------------- */
+
+#define QUEUED 24 /* symbols that wait for a thread, or for what comes after it */
+
+/* All that a thread needs. */
+static int prepare(struct tv_ingest_job *job, struct tv_ingest_work *work, int64_t from,
+		   int64_t fetched_s, struct tv_err *err)
 {
-	tv_autobars struct tv_bars published = TV_BARS_INIT;
-	tv_autoverdict struct tv_verdict v = TV_VERDICT_INIT;
-	tv_autogaps struct tv_gaps permanent = TV_GAPS_INIT;
-	struct tv_gates_rules rules;
-	char reason[2 * TV_FINDING_TEXT];
-	int r = tv_ingest_rules(job, item->symbol, &permanent, &rules, err);
-	if (r == 0)
-		r = tv_ingest_published(job, item, &published, err);
-	const struct tv_verdict_ask ask = {
-		.rules = &rules,
-		.published = &published,
-		.fetched = rows,
-		.from = job->whole || !published.n ? TV_RESTATE_ALL : from,
-		.fetched_s = fetched_s,
-		.accepted = job->how->accept_restatement,
-	};
-	if (r == 0)
-		r = tv_verdict_make(&ask, &v, err);
-	if (r == 0)
-		r = keep_details(item, &v, err);
+	struct tv_err why = TV_ERR_INIT;
+	int r = tv_ingest_rules(job, work->item->symbol, &work->permanent, &work->rules, err);
 	if (r < 0)
 		return r;
-	item->needs_all = v.refused && v.restatement.needs_all;
-	if (!v.refused)
-		return publish_bars(job, item, &v, published.n, fetched_s, err);
-	tv_findings_reason(&v.findings, reason, sizeof(reason));
-	r = tv_ingest_put_rows(job, item, TV_EVIDENCE_ROWS, rows, err);
+	work->from = job->whole ? TV_RESTATE_ALL : from;
+	work->fetched_s = fetched_s;
+	work->accepted = job->how->accept_restatement;
+	int fd = tv_lakehouse_open(job->lake, work->item->file, &why);
+	if (fd < 0 && fd != -ENOENT)
+		return tv_err_set(err, fd, "%s", why.text);
+	work->published_fd = fd < 0 ? -1 : fd;
+	return 0;
+}
+
+static int apply(struct tv_ingest_job *job, const struct tv_ingest_work *work, struct tv_err *err)
+{
+	const struct tv_verdict *v = &work->verdict;
+	struct tv_ingested *item = work->item;
+	char reason[2 * TV_FINDING_TEXT];
+	int r = keep_details(item, v, err);
+	if (r < 0)
+		return r;
+	item->needs_all = v->refused && v->restatement.needs_all;
+	if (!v->refused)
+		return publish_bars(job, item, work, err);
+	tv_findings_reason(&v->findings, reason, sizeof(reason));
+	r = tv_ingest_put_rows(job, item, TV_EVIDENCE_ROWS, &work->rows, err);
 	return r < 0 ? r : quarantine(job, item, reason, err);
+}
+
+/* A published file that cannot be read is this symbol's trouble alone. */
+static int ended(struct tv_ingested *item, int r, const struct tv_err *why, struct tv_err *err)
+{
+	if (r == -TV_E_GATE || r == -TV_E_DAMAGED || r == -TV_E_DIGEST)
+		return tv_ingest_end(item, TV_FAILED, why->text, err);
+	return r < 0 ? tv_err_set(err, r, "%s: %s", item->symbol, why->text) : 0;
+}
+
+/* What came of it; frees it. */
+static int finish(struct tv_ingest_job *job, struct tv_ingest_work *work, struct tv_err *err)
+{
+	struct tv_err why = work->err;
+	int r = work->r < 0 ? work->r : apply(job, work, &why);
+	r = ended(work->item, r, &why, err);
+	tv_ingest_work_free(work);
+	return r;
+}
+
+/* Until no more than so many are under way. */
+static int settle(struct tv_ingest_job *job, size_t left, struct tv_err *err)
+{
+	struct tv_ingest_work *work;
+	int r = 0;
+	while (r == 0 && job->pool && (work = tv_ingest_pool_pop(job->pool, left)))
+		r = finish(job, work, err);
+	return r;
+}
+
+int tv_ingest_settle(struct tv_ingest_job *job, struct tv_err *err)
+{
+	return settle(job, 0, err);
 }
 
 int tv_ingest_take(struct tv_ingest_job *job, size_t n, const struct tv_collected *got,
@@ -102,9 +141,19 @@ int tv_ingest_take(struct tv_ingest_job *job, size_t n, const struct tv_collecte
 	item->tries += got->tries;
 	if (got->code < 0)
 		return nothing_came(job, item, got, err);
-	int r = judge(job, item, got->rows, job->asks[n].from, fetched_s, &why);
-	/* A published file that cannot be read is this symbol's trouble alone. */
-	if (r == -TV_E_GATE || r == -TV_E_DAMAGED || r == -TV_E_DIGEST)
-		return tv_ingest_end(item, TV_FAILED, why.text, err);
-	return r < 0 ? tv_err_set(err, r, "%s: %s", item->symbol, why.text) : 0;
+	tv_auto(tv_ingest_work_free_p) struct tv_ingest_work *work = tv_ingest_work_new(err);
+	if (!work)
+		return -ENOMEM;
+	work->item = item;
+	int r = prepare(job, work, job->asks[n].from, fetched_s, &why);
+	if (r < 0)
+		return ended(item, r, &why, err);
+	work->rows = *got->rows;
+	*got->rows = TV_BARS_INIT;
+	if (!job->pool) {
+		tv_ingest_work_do(work, job->duck);
+		return finish(job, tv_steal_ptr(&work), err);
+	}
+	tv_ingest_pool_push(job->pool, tv_steal_ptr(&work));
+	return settle(job, QUEUED, err);
 }

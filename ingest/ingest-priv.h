@@ -7,6 +7,8 @@
 #include "ingest/tables.h"
 #include "ingest/verdict.h"
 
+struct tv_ingest_pool;
+
 struct tv_ingest_job {
 	const struct tv_ingest_how *how;
 	struct tv_lakehouse *lake;
@@ -20,6 +22,9 @@ struct tv_ingest_job {
 	struct tv_collect_ask *asks;
 	size_t *item_of, n_asks;
 	bool whole; /* the second round: all history of those that need it */
+
+	int64_t storing_ns; /* how long putting files into the lakehouse took */
+	struct tv_ingest_pool *pool; /* judges in threads; NULL: in the caller's */
 };
 
 /* --- ingest-plan.c --- */
@@ -37,9 +42,48 @@ int tv_ingest_plan(struct tv_ingest_job *job, struct tv_err *err);
 int tv_ingest_published(struct tv_ingest_job *job, const struct tv_ingested *item,
 			struct tv_bars *out, struct tv_err *err);
 
+/* --- ingest-pool.c --- */
+
+/* A symbol that is judged: what is read, compared and written needs nothing of the job. */
+struct tv_ingest_work {
+	struct tv_ingest_work *next;
+	struct tv_ingested *item; /* only its file's name is looked at */
+	struct tv_gaps permanent; /* the rules point to them */
+	struct tv_gates_rules rules;
+	int64_t from, fetched_s;
+	bool accepted;
+	int published_fd; /* -1: there is none */
+	struct tv_bars rows, published;
+	/* The result. */
+	int r;
+	struct tv_err err;
+	struct tv_verdict verdict;
+	int file; /* the new bars as Parquet; -1: there are none to write */
+};
+
+struct tv_ingest_work *tv_ingest_work_new(struct tv_err *err);
+void tv_ingest_work_free(struct tv_ingest_work *work);
+static inline void tv_ingest_work_free_p(struct tv_ingest_work **work)
+{
+	tv_ingest_work_free(*work);
+}
+void tv_ingest_work_do(struct tv_ingest_work *work, struct tv_duck *duck);
+
+int tv_ingest_pool_new(struct tv_ingest_pool **out, struct tv_err *err);
+void tv_ingest_pool_free(struct tv_ingest_pool *pool); /* NULL is fine */
+
+/* Takes it. */
+void tv_ingest_pool_push(struct tv_ingest_pool *pool, struct tv_ingest_work *work);
+
+/* The next one that is done; the caller owns it. NULL when none is and no more than `left` are under way,
+ * else it waits. */
+struct tv_ingest_work *tv_ingest_pool_pop(struct tv_ingest_pool *pool, size_t left);
+
 /* --- ingest-judge.c --- */
 
-/* What came for ask number `n`, as tv_collect tells it: judged, staged, and put into the tables. */
+/* What came for ask number `n`, as tv_collect tells it: judged, staged, and put into the tables. With a pool that may
+ * happen later: tv_ingest_settle waits for all. got->rows may be taken. */
+int tv_ingest_settle(struct tv_ingest_job *job, struct tv_err *err);
 int tv_ingest_take(struct tv_ingest_job *job, size_t n, const struct tv_collected *got,
 		   int64_t fetched_s, struct tv_err *err);
 
@@ -73,9 +117,10 @@ enum tv_health tv_ingest_health_of(const struct tv_verdict *v, char *reason, siz
 int tv_ingest_set_health(struct tv_ingest_job *job, const struct tv_ingested *item,
 			 enum tv_health status, const char *reason, bool again, struct tv_err *err);
 
-/* Stages a verdict's bars, notes in the item what they are, and sets the symbol's entry in the catalog. */
+/* Stages a verdict's bars, notes in the item what they are, and sets the symbol's entry in the catalog. file: the
+ * bars as Parquet, -1: it is made here. */
 int tv_ingest_put_bars(struct tv_ingest_job *job, struct tv_ingested *item,
-		       const struct tv_verdict *v, bool changed, int64_t fetched_s,
+		       const struct tv_verdict *v, bool changed, int file, int64_t fetched_s,
 		       struct tv_err *err);
 
 /* --- ingest.c --- */

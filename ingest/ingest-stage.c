@@ -7,6 +7,7 @@
 #include "ingest/bars-parquet.h"
 #include "ingest/ingest-priv.h"
 #include "store/base/cleanup.h"
+#include "store/base/clock.h"
 #include "store/base/io.h"
 
 #define BARS_SUFFIX "_1d.parquet"
@@ -91,21 +92,23 @@ static int set_catalog(struct tv_ingest_job *job, const struct tv_ingested *item
 
 /* --- bars -------------------------------------------------------------------------------------- */
 
+/* Makes the file unless it is made already (file < 0: not). */
 static int stage_bars(struct tv_ingest_job *job, struct tv_ingested *item,
-		      const struct tv_verdict *v, bool changed, struct tv_sha *sha,
-		      struct tv_err *err)
+		      const struct tv_bars *bars, int file, struct tv_sha *sha, struct tv_err *err)
 {
-	if (!changed)
-		return tv_lakehouse_sha(job->lake, item->file, sha, err);
-	tv_autoclose int fd = memfd_create("bars", MFD_CLOEXEC);
-	if (fd < 0)
+	tv_autoclose int own = file < 0 ? memfd_create("bars", MFD_CLOEXEC) : -1;
+	if (file < 0 && own < 0)
 		return tv_err_sys(err, -errno, "no memory file for '%s'", item->file);
-	int r = tv_bars_write(job->duck, &v->bars, fd, err);
-	return r < 0 ? r : tv_lakehouse_put(job->lake, item->file, fd, sha, NULL, err);
+	int r = file < 0 ? tv_bars_write(job->duck, bars, own, err) : 0;
+	int64_t start = tv_monotonic_ns();
+	if (r == 0)
+		r = tv_lakehouse_put(job->lake, item->file, file < 0 ? own : file, sha, NULL, err);
+	job->storing_ns += tv_monotonic_ns() - start;
+	return r;
 }
 
 int tv_ingest_put_bars(struct tv_ingest_job *job, struct tv_ingested *item,
-		       const struct tv_verdict *v, bool changed, int64_t fetched_s,
+		       const struct tv_verdict *v, bool changed, int file, int64_t fetched_s,
 		       struct tv_err *err)
 {
 	struct tv_sha sha;
@@ -115,7 +118,8 @@ int tv_ingest_put_bars(struct tv_ingest_job *job, struct tv_ingested *item,
 	item->first_s = v->bars.timestamp[0];
 	item->last_s = v->bars.timestamp[v->bars.n - 1];
 	item->score = v->score;
-	int r = stage_bars(job, item, v, changed, &sha, err);
+	int r = changed ? stage_bars(job, item, &v->bars, file, &sha, err)
+			: tv_lakehouse_sha(job->lake, item->file, &sha, err);
 	return r < 0 ? r : set_catalog(job, item, fetched_s, &sha, err);
 }
 

@@ -10,6 +10,7 @@
 #include "store/base/clock.h"
 
 #define SPOOL_SECONDS (7 * TV_DAY_SECONDS) /* what nobody has asked for since is in nobody's way */
+#define FEW 2				   /* symbols for which no threads are started */
 
 /* --- items ------------------------------------------------------------------------------------- */
 
@@ -86,7 +87,7 @@ static int use_spool(struct tv_ingest_job *job, struct tv_err *err)
 		job->item_of[left++] = job->item_of[i];
 	}
 	job->n_asks = left;
-	return 0;
+	return tv_ingest_settle(job, err);
 }
 
 static int fetch(struct tv_ingest_job *job, struct tv_err *err)
@@ -96,9 +97,10 @@ static int fetch(struct tv_ingest_job *job, struct tv_err *err)
 	if (!job->n_asks)
 		return 0;
 	int r = tv_fetch_new(&how->limits, how->time, how->secrets, &f, err);
-	return r < 0 ? r
-		     : tv_collect(f, job->duck, job->asks, job->n_asks, on_done, job, how->progress,
-				  err);
+	if (r == 0)
+		r = tv_collect(f, job->duck, job->asks, job->n_asks, on_done, job, how->progress,
+			       err);
+	return r < 0 ? r : tv_ingest_settle(job, err);
 }
 
 /* History that was changed as far back as was looked, and may be published: all of it is looked at. */
@@ -234,6 +236,7 @@ static void count(struct tv_ingest_report *report)
 
 void tv_ingest_job_free(struct tv_ingest_job *job)
 {
+	tv_ingest_pool_free(job->pool);
 	tv_tables_free(&job->tables);
 	for (size_t i = 0; i < job->n_sources; i++)
 		tv_source_free(job->sources[i]);
@@ -262,6 +265,8 @@ int tv_ingest(struct tv_lakehouse *l, struct tv_duck *duck, const struct tv_inge
 		r = tv_tables_load(l, duck, &job.tables, err);
 	if (r == 0)
 		r = tv_ingest_plan(&job, err);
+	if (r == 0 && job.n_asks > FEW)
+		r = tv_ingest_pool_new(&job.pool, err);
 	if (r == 0)
 		r = use_spool(&job, err);
 	if (r == 0)
@@ -276,6 +281,7 @@ int tv_ingest(struct tv_lakehouse *l, struct tv_duck *duck, const struct tv_inge
 	int64_t start = tv_monotonic_ns();
 	if (r == 0)
 		r = tv_ingest_publish(&job, tv_ingest_report_json(out, false), err);
+	out->storing_ns = job.storing_ns;
 	out->publishing_ns = tv_monotonic_ns() - start;
 	count(out);
 	if (r == 0)

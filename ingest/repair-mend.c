@@ -192,7 +192,7 @@ static int publish(struct mending *m)
 				? entry.freshness
 				: m->bars.timestamp[m->bars.n - 1] + TV_DAY_SECONDS;
 	m->item->added = m->added;
-	r = tv_ingest_put_bars(&m->job->ingest, m->item, &v, m->added > 0, fresh, m->err);
+	r = tv_ingest_put_bars(&m->job->ingest, m->item, &v, m->added > 0, -1, fresh, m->err);
 	enum tv_health health = tv_ingest_health_of(&v, reason, sizeof(reason));
 	if (r == 0)
 		r = set_health(m, health, *reason ? reason : NULL);

@@ -58,13 +58,11 @@ class IngestBench:
     def subject(self, name):
         return next(s for s in self.subjects if s.name == name)
 
-    @staticmethod
-    def complete(subject, market):
+    def complete(self, subject, market):
         """All files that a foundation needs, made once."""
         done = subject.home(market) / "complete"
         if not done.exists():
-            subject.do(market, "features")
-            subject.do(market, "matrix")
+            subject.complete(market, self.markets["part"])
             done.touch()
 
     def close(self):

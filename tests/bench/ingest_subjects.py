@@ -45,6 +45,11 @@ class Subject:
             market.hold(HELD)
             self.ingest(market)
 
+    def complete(self, market, part):
+        """All files of a foundation; `part` is a smaller market."""
+        self.do(market, "features")
+        self.do(market, "matrix")
+
     def ingest(self, market):
         sample = self.do(market, "ingest")
         self.shown[market] = HELD - market.held
@@ -117,6 +122,16 @@ class Pandas(Subject):
         super().fill(market)
         if not (self.home(market) / "symbols.parquet").exists():
             self.bench.run(self.bench.peer_python, PEER, "symbols", ".", market.candidates, cwd=self.home(market))
+
+
+    def complete(self, market, part):
+        """Its check looks at the columns of features only: those of few symbols will do."""
+        name = "features_matrix.parquet"
+        if not (self.home(part) / name).exists():
+            self.fill(part)
+            self.do(part, "features")
+        shutil.copyfile(self.home(part) / name, self.home(market) / name)
+        self.do(market, "matrix")
 
 
 class Writer(Subject):

@@ -1,4 +1,6 @@
 /* store/blob*.c: adding, placing, registering, reading blobs; what gc and damage do to that. */
+#include <sys/mman.h>
+
 #include "tests/unit/support.h"
 
 #include <dirent.h>
@@ -191,6 +193,39 @@ static void short_reads(void **state)
 	ok(tv_blobs_place(b, &err));
 	ok(do_register(f, b, &err));
 	ok(tv_blob_verify(f->store, &blob.addr, &err));
+	tv_blobs_free(b);
+}
+
+/* A nameless file becomes the blob itself; one that has a name, or is no file, is copied. */
+static void taken_over(void **state)
+{
+	struct fixture *f = *state;
+	struct tv_err err = TV_ERR_INIT;
+	struct tv_blob blob, copied;
+	struct stat before, after;
+	struct tv_blobs *b = begin(f);
+	tv_autoclose int fd = open(f->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	is(fd >= 0);
+	assert_int_equal(write(fd, "nameless", 8), 8);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	ok(tv_blobs_adopt_fd(b, fd, &blob, &err));
+	tv_autoclose int memory = memfd_create("memory", MFD_CLOEXEC);
+	assert_int_equal(pwrite(memory, "elsewhere", 9, 0), 9);
+	ok(tv_blobs_adopt_fd(b, memory, &copied, &err));
+	assert_int_equal(copied.size, 9);
+	ok(tv_blobs_adopt_fd(b, memory, &copied, &err)); /* at its end: nothing */
+	assert_int_equal(copied.size, 0);
+	ok(tv_blobs_place(b, &err));
+	ok(do_register(f, b, &err));
+	ok(tv_blob_verify(f->store, &blob.addr, &err));
+	tv_autoclose int stored = tv_blob_open(f->store, &blob.addr, &err);
+	assert_int_equal(fstat(fd, &before), 0);
+	assert_int_equal(fstat(stored, &after), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	struct tv_blob other = store_text(f, "as others are stored");
+	tv_autoclose int usual = tv_blob_open(f->store, &other.addr, &err);
+	assert_int_equal(fstat(usual, &before), 0);
+	assert_int_equal(before.st_mode, after.st_mode);
 	tv_blobs_free(b);
 }
 
@@ -514,6 +549,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		store_test(sizes_and_edges),
 		store_test(short_reads),
+		store_test(taken_over),
 		store_test(known_bytes_are_not_written),
 		store_test(unreadable),
 		store_test(out_of_order),
