@@ -268,7 +268,10 @@ static int run_all(struct making *m, struct tv_err *err)
 	run_side(&m->sides[0]);
 	for (size_t i = 1; i < m->n_sides; i++)
 		pthread_join(m->sides[i].thread, NULL);
-	return m->r < 0 ? tv_err_set(err, m->r, "%s", m->err.text) : 0;
+	for (size_t i = 0; i < m->n_sides && r == 0; i++)
+		if (m->sides[i].r < 0)
+			r = tv_err_set(err, m->sides[i].r, "%s", m->sides[i].err.text);
+	return r;
 }
 
 /* The first symbol is made before any file is begun: nothing is written where there is none. */

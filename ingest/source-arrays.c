@@ -188,7 +188,7 @@ const struct tv_number_array *tv_number_array_of(const struct tv_number_arrays *
 						 const cJSON *value)
 {
 	const cJSON *number = cJSON_IsArray(value) ? value->child : NULL;
-	bool known = cJSON_IsNumber(number) && !number->next && number->valuedouble >= 0 &&
-		     number->valuedouble < (double)a->n;
+	bool known = number && cJSON_IsNumber(number) && !number->next &&
+		     number->valuedouble >= 0 && number->valuedouble < (double)a->n;
 	return known ? &a->arrays[(size_t)number->valuedouble] : NULL;
 }

@@ -94,9 +94,9 @@ static void load(struct series *s, const char *path)
 
 static char *put(char *to, const char *text)
 {
-	size_t n = strlen(text);
-	memcpy(to, text, n);
-	return to + n;
+	while (*text)
+		*to++ = *text++;
+	return to;
 }
 
 /* A whole number, or with cents one with two decimals. */
