@@ -19,7 +19,7 @@ def images():
 def figures(doc):
     machine = doc["machine"]
     head = (f"{machine['system'].split('-')[0]}, {machine['cores']} cores, {machine['memory_gb']} GB of memory, "
-            f"ext4; {doc['version']}; {doc['seconds'] // 60} min.")
+            f"ext4; {doc['version']}; scale {doc['scale']:g}; {doc['seconds'] / 60:.0f} min.")
     parts = [head, "", mount_table.markdown_goals(doc["goals"]), "", images(), "", "## Figures"]
     parts += [mount_table.markdown_work(work) for work in doc["works"]]
     return "\n".join(parts)
