@@ -23,7 +23,7 @@ struct tv_ingest_job {
 	size_t *item_of, n_asks;
 	bool whole; /* the second round: all history of those that need it */
 
-	int64_t storing_ns; /* how long putting files into the lakehouse took */
+	int64_t storing_ns;	     /* how long putting files into the lakehouse took */
 	struct tv_ingest_pool *pool; /* judges in threads; NULL: in the caller's */
 };
 

@@ -14,7 +14,7 @@
 /* The names that the columns are looked up by. The index without a name is the time, if nothing else is. */
 static void name_columns(const struct tv_source *s, const struct tv_duck_result *head, char **names)
 {
-	static char time_name[] = "timestamp";
+	static const char time_name[] = "timestamp";
 	struct tv_err unused = TV_ERR_INIT;
 	int at[TV_COLUMNS], n = (int)head->n_columns;
 	for (int i = 0; i < n; i++)
@@ -24,7 +24,7 @@ static void name_columns(const struct tv_source *s, const struct tv_duck_result 
 		return;
 	for (int i = 0; i < n; i++)
 		if (at[TV_TIMESTAMP] == TV_COLUMN_ABSENT && strcmp(names[i], NO_NAME) == 0)
-			names[i] = time_name;
+			names[i] = (char *)(uintptr_t)time_name;
 }
 
 /* *stamped: the time is no number, but a date or a time. */
