@@ -10,7 +10,11 @@
 #include "store/base/clock.h"
 
 #define SPOOL_SECONDS (7 * TV_DAY_SECONDS) /* what nobody has asked for since is in nobody's way */
-#define FEW 2				   /* symbols for which no threads are started */
+#ifdef TV_SINGLE_THREAD
+#define FEW SIZE_MAX
+#else
+#define FEW 2 /* symbols for which no threads are started */
+#endif
 
 /* --- items ------------------------------------------------------------------------------------- */
 
