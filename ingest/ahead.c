@@ -22,7 +22,6 @@ struct worker {
 	struct tv_ahead *all;
 	struct tv_duck *duck;
 	pthread_t thread;
-	bool runs;
 };
 
 struct tv_ahead {
@@ -34,19 +33,22 @@ struct tv_ahead {
 	bool ends;
 	struct place places[WINDOW];
 	struct worker workers[THREADS];
+	size_t n_workers;
+	struct tv_duck *duck; /* for who takes the files, where no thread could be started */
 };
 
 /* --- threads ----------------------------------------------------------------------------------- */
 
-static int read_file(struct worker *w, size_t i, struct tv_bars *out, struct tv_err *err)
+static int read_file(struct tv_ahead *a, struct tv_duck *duck, size_t i, struct tv_bars *out,
+		     struct tv_err *err)
 {
-	const struct tv_ahead_files *files = &w->all->files;
-	pthread_mutex_lock(&w->all->opening);
+	const struct tv_ahead_files *files = &a->files;
+	pthread_mutex_lock(&a->opening);
 	tv_autoclose int fd = files->open(files->arg, i, err);
-	pthread_mutex_unlock(&w->all->opening);
+	pthread_mutex_unlock(&a->opening);
 	if (fd < 0)
 		return fd;
-	const struct tv_parquet file = { w->duck, files->name(files->arg, i), fd };
+	const struct tv_parquet file = { duck, files->name(files->arg, i), fd };
 	return tv_bars_read(&file, out, err);
 }
 
@@ -66,7 +68,7 @@ static void *work(void *arg)
 	for (size_t i; (i = wait_for_work(a)) < a->files.n;) {
 		struct place got = { .there = true, .bars = TV_BARS_INIT, .err = TV_ERR_INIT };
 		pthread_mutex_unlock(&a->lock);
-		got.r = read_file(w, i, &got.bars, &got.err);
+		got.r = read_file(a, w->duck, i, &got.bars, &got.err);
 		pthread_mutex_lock(&a->lock);
 		a->places[i % WINDOW] = got;
 		pthread_cond_signal(&a->read);
@@ -78,20 +80,42 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* Signals are the caller's. */
-static int start(struct worker *w, struct tv_err *err)
+static int open_duck(struct tv_duck **out, struct tv_err *err)
 {
 	const struct tv_duck_options own = { .threads = 1, .memory_limit = MEMORY };
+	return tv_duck_open(&own, out, err);
+}
+
+/* Signals are the caller's. One thread fewer is no reason to fail. */
+static int start(struct tv_ahead *a, bool *started, struct tv_err *err)
+{
+	struct worker *w = &a->workers[a->n_workers];
 	sigset_t all, before;
-	int r = tv_duck_open(&own, &w->duck, err);
+	int r = open_duck(&w->duck, err);
 	if (r < 0)
 		return r;
+	w->all = a;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = -pthread_create(&w->thread, NULL, work, w);
+	*started = pthread_create(&w->thread, NULL, work, w) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	w->runs = r == 0;
-	return r < 0 ? tv_err_sys(err, r, "cannot start a thread that reads") : 0;
+	if (*started)
+		a->n_workers++;
+	else
+		tv_duck_close(tv_steal_ptr(&w->duck));
+	return 0;
+}
+
+static int start_all(struct tv_ahead *a, struct tv_err *err)
+{
+	bool started = true;
+	int r = 0;
+#ifdef TV_SINGLE_THREAD
+	started = false;
+#endif
+	while (started && r == 0 && a->n_workers < THREADS && a->n_workers < a->files.n)
+		r = start(a, &started, err);
+	return r == 0 && !a->n_workers ? open_duck(&a->duck, err) : r;
 }
 
 /* --- from start to end ------------------------------------------------------------------------- */
@@ -100,7 +124,7 @@ int tv_ahead_new(const struct tv_ahead_files *files, size_t first, struct tv_ahe
 		 struct tv_err *err)
 {
 	tv_auto(tv_ahead_free_p) struct tv_ahead *a = calloc(1, sizeof(*a));
-	int r = 0;
+	int r;
 	if (!a)
 		return tv_err_nomem(err);
 	a->files = *files;
@@ -109,10 +133,7 @@ int tv_ahead_new(const struct tv_ahead_files *files, size_t first, struct tv_ahe
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->read, NULL);
 	pthread_cond_init(&a->taken, NULL);
-	for (size_t i = 0; i < THREADS && i < files->n && r == 0; i++) {
-		a->workers[i].all = a;
-		r = start(&a->workers[i], err);
-	}
+	r = start_all(a, err);
 	if (r < 0)
 		return r;
 	*out = tv_steal_ptr(&a);
@@ -127,11 +148,9 @@ void tv_ahead_free(struct tv_ahead *a)
 	a->ends = true;
 	pthread_cond_broadcast(&a->taken);
 	pthread_mutex_unlock(&a->lock);
-	for (size_t i = 0; i < THREADS; i++) {
-		if (a->workers[i].runs)
-			pthread_join(a->workers[i].thread, NULL);
-		tv_duck_close(a->workers[i].duck);
-	}
+	for (size_t i = 0; i < a->n_workers; i++)
+		pthread_join(a->workers[i].thread, NULL);
+	tv_duck_close(a->duck);
 	for (size_t i = 0; i < WINDOW; i++)
 		tv_bars_free(&a->places[i].bars);
 	pthread_cond_destroy(&a->read);
@@ -146,6 +165,8 @@ int tv_ahead_next(struct tv_ahead *a, struct tv_bars *out, struct tv_err *err)
 	struct place *place = &a->places[a->given % WINDOW], got;
 	if (a->given >= a->files.n)
 		return tv_err_set(err, -EINVAL, "there are no more files");
+	if (!a->n_workers)
+		return read_file(a, a->duck, a->given++, out, err);
 	pthread_mutex_lock(&a->lock);
 	while (!place->there)
 		pthread_cond_wait(&a->read, &a->lock);

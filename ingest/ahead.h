@@ -1,6 +1,6 @@
 /*
  * Files of bars that are read ahead, in threads: most of the time that features and matrices take goes into
- * reading. The caller takes them in their order.
+ * reading. The caller takes them in their order. Where no thread can be started they are read as they are taken.
  *
  * Lock order: `opening`, `lock`. Opening a file is done by one thread at a time; between tv_ahead_new and
  * tv_ahead_free nobody else may use what `open` uses.
@@ -21,7 +21,7 @@ struct tv_ahead_files {
 	void *arg;
 };
 
-/* Begins with file number `first`. -ENOMEM, -EAGAIN: no thread, or DuckDB's errors. */
+/* Begins with file number `first`. -ENOMEM or DuckDB's errors. */
 int tv_ahead_new(const struct tv_ahead_files *files, size_t first, struct tv_ahead **out,
 		 struct tv_err *err);
 

@@ -317,10 +317,15 @@ int tv_features_write_both(const struct tv_symbol_source *source,
 			   int matrix_fd, struct tv_err *err)
 {
 	const struct target technicals = { .fd = technicals_fd }, matrix = { .fd = matrix_fd };
+#ifdef TV_SINGLE_THREAD
+	int r = make_one(source, options, false, &technicals, err);
+	return r < 0 ? r : make_one(source, options, true, &matrix, err);
+#else
 	tv_auto(making_free) struct making m = { .at = 0 };
 	add_side(&m, options, false, &technicals);
 	add_side(&m, options, true, &matrix);
 	return make(&m, source, err);
+#endif
 }
 
 int tv_technicals_write(const struct tv_symbol_source *source,
