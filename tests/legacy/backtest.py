@@ -53,3 +53,5 @@ def main(reads, mode):
 
 if __name__ == "__main__":
     main(int(sys.argv[1]), sys.argv[2])
+    sys.stdout.flush()
+    os._exit(0)  # pyarrow's threads may abort a process as its interpreter ends (Arrow's issue 34314)

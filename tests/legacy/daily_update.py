@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import sys
 
 import pandas as pd
 
@@ -26,3 +27,5 @@ def main():
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    os._exit(0)  # pyarrow's threads may abort a process as its interpreter ends (Arrow's issue 34314)
